@@ -1,0 +1,47 @@
+"""Counterfactual explanations as scikit-learn estimators.
+
+The public names are loaded on first use (PEP 562): importing ``skcf`` takes
+neither torch, skorch, ot nor matplotlib with it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from skcf._version import __version__
+
+if TYPE_CHECKING:
+    from skcf._exceptions import InvalidCounterfactualWarning
+    from skcf._result import CounterfactualResult
+    from skcf.base import BaseCounterfactual
+    from skcf.nearest import NearestExplainer
+    from skcf.space import FeatureSpace
+
+_HOME = {
+    "BaseCounterfactual": "skcf.base",
+    "CounterfactualResult": "skcf._result",
+    "FeatureSpace": "skcf.space",
+    "InvalidCounterfactualWarning": "skcf._exceptions",
+    "NearestExplainer": "skcf.nearest",
+}
+_SUBMODULES = ("base", "datasets", "inspection", "nearest", "space")
+
+__all__ = [
+    "BaseCounterfactual",
+    "CounterfactualResult",
+    "FeatureSpace",
+    "InvalidCounterfactualWarning",
+    "NearestExplainer",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _SUBMODULES:
+        return import_module(f"skcf.{name}")
+    raise AttributeError(f"module 'skcf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_SUBMODULES])

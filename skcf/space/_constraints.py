@@ -1,0 +1,239 @@
+"""What may change: immutable features, directions, ranges, whole numbers, categories.
+
+The rule of one feature, given the value of the reference row, is a set of allowed
+values: an interval (of whole numbers) for numeric features, a list for categories.
+`Constraints.project` finds the nearest allowed value, and everything else follows from
+it: a move is feasible exactly where projecting it changes nothing.
+"""
+
+import numpy as np
+
+__all__ = ["Constraints", "same"]
+
+
+class Constraints:
+    """Constraints of all features on encoded rows.
+
+    Parameters
+    ----------
+    features : list of NumericFeature and CategoricalFeature
+        One for each encoded column.
+    frozen : ndarray of bool, shape (n_features,)
+        Which may not change.
+    direction : ndarray of int, shape (n_features,)
+        +1: may only rise, -1: may only fall, 0: both.
+    bounds : dict of int -> (float, float)
+        Permitted range of numeric features, where one is given.
+    permitted : dict of int -> ndarray of bool, shape (n_categories,)
+        Permitted categories of every categorical feature.
+    """
+
+    def __init__(self, features, frozen, direction, bounds, permitted):
+        self.features = features
+        self.frozen = frozen
+        self.direction = direction
+        self.permitted = permitted
+        self.integer = np.array([feature.integer for feature in features])
+        self.nominal = np.array([feature.kind == "category" for feature in features])
+        self.numeric = np.flatnonzero([feature.n_categories == 0 for feature in features])
+        self.categorical = sorted(permitted)
+        self.low, self.high = np.full((2, len(features)), np.nan)
+        for j in self.numeric:
+            self.low[j], self.high[j] = _representable(features[j], *bounds.get(j, (-np.inf, np.inf)))
+
+    def project(self, Z, reference):
+        """Find the nearest rows that are allowed for the reference rows.
+
+        Parameters
+        ----------
+        Z, reference : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows, and the encoded rows that they are to replace.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_features)
+            A new array. A feature without any allowed value keeps the reference's.
+        """
+        projected = np.array(Z, dtype=np.float64)
+        columns = self.numeric
+        projected[:, columns] = self._project_numeric(projected[:, columns], reference[:, columns])
+        for j in self.categorical:
+            project = self._project_nominal if self.nominal[j] else self._project_ordinal
+            projected[:, j] = project(j, projected[:, j], reference[:, j])
+        return np.where(self.frozen, reference, projected)
+
+    def _project_numeric(self, Z, reference):
+        """Clip to the interval, then to whole numbers; a value kept is kept as it is."""
+        columns = self.numeric
+        low, high = self._intervals(reference)
+        nearest = np.clip(Z, low, high)
+        whole = self.integer[columns]
+        nearest[:, whole] = np.clip(
+            np.rint(nearest[:, whole]), np.ceil(low[:, whole]), np.floor(high[:, whole])
+        )
+        for place, j in enumerate(columns):
+            nearest[:, place] = self.features[j].snap(nearest[:, place])
+        inside = (reference >= low) & (reference <= high)
+        keep = inside & (np.abs(Z - reference) <= np.abs(Z - nearest))
+        keep |= np.isnan(Z) | self._stuck(reference, low, high)
+        return np.where(keep, reference, nearest)
+
+    def _intervals(self, reference):
+        """Bounds of the numeric features for each reference row, shape (n_rows, n_numeric)."""
+        columns = self.numeric
+        direction = self.direction[columns]
+        # fmax and fmin pass over a missing reference
+        low = np.where(direction > 0, np.fmax(self.low[columns], reference), self.low[columns])
+        high = np.where(direction < 0, np.fmin(self.high[columns], reference), self.high[columns])
+        return low, high
+
+    def _stuck(self, reference, low, high):
+        """Where a numeric feature has no value to move to, or none to compare with."""
+        whole = self.integer[self.numeric]
+        empty = np.where(whole, np.ceil(low) > np.floor(high), low > high)
+        return empty | (np.isnan(reference) & (self.direction[self.numeric] != 0))
+
+    def _project_nominal(self, j, codes, reference):
+        """Take the proposed category, else keep the reference's, else the commonest permitted."""
+        proposed = self._proposed(j, codes, reference)
+        common = np.argmax(np.where(self.permitted[j], self.features[j].counts, -1))
+        fallback = np.where(self._is_permitted(j, reference), reference, float(common))
+        return np.where(self._is_permitted(j, proposed), proposed, fallback)
+
+    def _project_ordinal(self, j, codes, reference):
+        """Take the allowed category that is nearest in the order; the lower one in a tie."""
+        proposed = self._proposed(j, codes, reference)
+        allowed = self._reachable(j, reference)
+        steps = np.abs(proposed[:, None] - np.arange(allowed.shape[1]))
+        nearest = np.where(allowed, steps, np.inf).argmin(axis=1).astype(np.float64)
+        keep = ~allowed.any(axis=1) | ~(proposed >= 0)
+        return np.where(keep, reference, nearest)
+
+    def _proposed(self, j, codes, reference):
+        """Whole codes; missing and unseen ones are never proposed but kept from the reference."""
+        last = self.features[j].n_categories - 1
+        return np.where(codes >= -0.5, np.clip(np.rint(codes), 0, last), reference)
+
+    def _reachable(self, j, reference):
+        """Categories of an ordinal feature that a row may have, shape (n_rows, n_categories)."""
+        codes = np.arange(self.features[j].n_categories)
+        if self.direction[j] == 0:
+            return np.broadcast_to(self.permitted[j], (len(reference), len(codes)))
+        ahead = (codes - reference[:, None]) * self.direction[j] >= 0  # False where missing
+        return ahead & (reference >= 0)[:, None] & self.permitted[j]
+
+    def _is_permitted(self, j, codes):
+        """Missing values may stay; unseen ones may where the categories are not restricted."""
+        seen = codes >= 0
+        permitted = self.permitted[j]
+        listed = permitted[np.where(seen, codes, 0).astype(np.intp)] if len(permitted) else seen
+        return np.where(seen, listed, np.isnan(codes) | permitted.all())
+
+    def blocked(self, reference):
+        """Tell which values of the reference rows are not allowed and cannot be left.
+
+        Parameters
+        ----------
+        reference : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_rows, n_features)
+        """
+        blocked = self._outside(reference)
+        columns = self.numeric
+        stuck = np.zeros(reference.shape, dtype=bool)
+        numbers = reference[:, columns]
+        stuck[:, columns] = self._stuck(numbers, *self._intervals(numbers))
+        for j in self.categorical:
+            if not self.nominal[j]:
+                stuck[:, j] = ~self._reachable(j, reference[:, j]).any(axis=1)
+        return blocked & (self.frozen | stuck)
+
+    def _outside(self, Z):
+        """Tell which values are out of bounds whatever row they replace, shape of Z."""
+        outside = (Z < self.low) | (Z > self.high)
+        for j in self.categorical:
+            outside[:, j] = ~self._is_permitted(j, Z[:, j])
+        return outside
+
+    def admissible(self, Z):
+        """Tell which rows hold no value that is out of bounds whatever row they replace.
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_rows,)
+        """
+        return ~self._outside(Z).any(axis=1)
+
+    def forbids(self, j, x, y):
+        """Tell which moves of one feature are forbidden, both values being in bounds.
+
+        The rule of `feasible` for all pairs at once: together with `blocked` and
+        `admissible` it says the same.
+
+        Parameters
+        ----------
+        j : int
+            The feature.
+        x, y : ndarray of float64
+            Values to move from and to; they broadcast against each other.
+
+        Returns
+        -------
+        ndarray of bool, or None
+            None where no move is forbidden.
+        """
+        if self.frozen[j]:
+            return ~same(x, y)
+        direction = self.direction[j]
+        placed_x, placed_y = ~np.isnan(x), ~np.isnan(y)
+        if j in self.permitted:
+            placed_x, placed_y = placed_x & (x >= 0), placed_y & (y >= 0)
+        rules = [(y - x) * direction < 0] if direction else []
+        if not placed_y.all() or (direction and not placed_x.all()):
+            rules.append((~placed_y | (~placed_x & (direction != 0))) & ~same(x, y))
+        if self.integer[j] and np.any(y != np.rint(y)):
+            rules.append(placed_y & (y != np.rint(y)) & ~same(x, y))
+        return np.logical_or.reduce(np.broadcast_arrays(*rules)) if rules else None
+
+    def feasible(self, Z, reference):
+        """Tell which rows are allowed for their reference rows: those that `project` keeps.
+
+        Parameters
+        ----------
+        Z, reference : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_rows,)
+        """
+        unmoved = same(self.project(Z, reference), Z)
+        return unmoved.all(axis=1) & ~self.blocked(reference).any(axis=1)
+
+
+def same(Z, other):
+    """Elementwise equality of encoded rows, where two missing values are equal."""
+    return (Z == other) | (np.isnan(Z) & np.isnan(other))
+
+
+def _representable(feature, low, high):
+    """Move the bounds of a numeric feature inwards to numbers that its column can hold."""
+    smallest, largest = feature.dtype_limits()
+    low, high = max(low, smallest), min(high, largest)
+    if feature.integer:
+        return np.ceil(low), np.floor(high)
+    number = feature.float_type
+    inner_low, inner_high = number(low), number(high)
+    if inner_low < low:
+        inner_low = np.nextafter(inner_low, number(np.inf))
+    if inner_high > high:
+        inner_high = np.nextafter(inner_high, number(-np.inf))
+    return float(inner_low), float(inner_high)

@@ -1,0 +1,113 @@
+"""What a move costs: weighted, scaled differences, summed over the features.
+
+The difference of two values is ``|a - b| / scale`` for numbers, steps in the order over
+the number of steps for ordinal categories, and 0 or 1 for other categories; between a
+missing (or unseen) and another value it is 1.
+"""
+
+import numpy as np
+
+from skcf.space._constraints import same
+
+__all__ = ["METRICS", "MoveCost"]
+
+METRICS = ("cityblock", "euclidean", "sqeuclidean")
+
+BLOCK_ELEMENTS = 65_536  # pairs worked on at a time: the float64 temporaries fit the L2 cache
+
+
+class MoveCost:
+    """Cost of moves between encoded rows.
+
+    Parameters
+    ----------
+    constraints : Constraints
+        Which moves are forbidden.
+    weight, scale : ndarray of float, shape (n_features,)
+        Weight of each feature, and the difference that counts as 1.
+    """
+
+    def __init__(self, constraints, weight, scale):
+        self.constraints = constraints
+        self.weight = weight
+        self.scale = scale
+
+    def difference(self, j, x, y):
+        """Scaled difference of values of one feature; x and y broadcast."""
+        changed = x != y
+        if self.constraints.nominal[j]:
+            gaps = np.isnan(x) & np.isnan(y)
+            return (changed & ~gaps if gaps.any() else changed).astype(np.float64)
+        steps = np.abs(x - y)
+        steps /= self.scale[j]
+        placeless_x, placeless_y = np.isnan(x), np.isnan(y)
+        if j in self.constraints.permitted:  # an unseen category stands nowhere in the order
+            placeless_x, placeless_y = placeless_x | (x < 0), placeless_y | (y < 0)
+        if placeless_x.any() or placeless_y.any():
+            steps = np.where(placeless_x | placeless_y, ~same(x, y), steps)
+        return steps
+
+    def share(self, j, x, y, metric):
+        """What one feature adds to the cost before the root; x and y broadcast."""
+        share = self.difference(j, x, y)
+        if metric != "cityblock":
+            share *= share
+        if self.weight[j] != 1.0:
+            share *= self.weight[j]
+        return share
+
+    def shares(self, Z, reference, metric="cityblock"):
+        """What each feature adds to the cost before the root, shape (n_rows, n_features)."""
+        columns = range(Z.shape[1])
+        return np.column_stack([self.share(j, reference[:, j], Z[:, j], metric) for j in columns])
+
+    def between(self, Z, reference, metric="cityblock", exponent=1):
+        """Cost of moving each reference row to its row of Z; infinite where forbidden."""
+        total = _finish(self.shares(Z, reference, metric).sum(axis=1), metric, exponent)
+        return np.where(self.constraints.feasible(Z, reference), total, np.inf)
+
+    def pairwise(self, reference, Z, metric="cityblock", exponent=1):
+        """Cost of moving each reference row to each row of Z; infinite where forbidden.
+
+        Parameters
+        ----------
+        reference : ndarray of float64, shape (n_reference, n_features)
+            Encoded rows to move from.
+        Z : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows to move to.
+        metric : {"cityblock", "euclidean", "sqeuclidean"}
+            How the features' differences add up.
+        exponent : float
+            Power of the whole.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_reference, n_rows)
+        """
+        out = np.zeros((len(reference), len(Z)))
+        columns = [j for j in range(Z.shape[1]) if _varies(reference[:, j], Z[:, j])]
+        values = [np.ascontiguousarray(Z[:, j]) for j in columns]
+        step = max(1, BLOCK_ELEMENTS // max(len(Z), 1))
+        for start in range(0, len(reference), step):
+            block, rows = out[start : start + step], reference[start : start + step]
+            for j, y in zip(columns, values, strict=True):
+                x = rows[:, j, None]
+                block += self.share(j, x, y, metric)
+                forbidden = self.constraints.forbids(j, x, y)
+                if forbidden is not None:
+                    block[forbidden] = np.inf
+            _finish(block, metric, exponent)
+        out[:, ~self.constraints.admissible(Z)] = np.inf
+        out[self.constraints.blocked(reference).any(axis=1)] = np.inf
+        return out
+
+
+def _varies(x, y):
+    """Whether two columns together hold more than one value."""
+    return len(y) > 0 and not (np.all(x == y[0]) and np.all(y == y[0]))
+
+
+def _finish(total, metric, exponent):
+    """Take the root that the metric asks for, and the exponent, in place."""
+    power = exponent * (0.5 if metric == "euclidean" else 1.0)
+    return total if power == 1.0 else np.power(total, power, out=total)

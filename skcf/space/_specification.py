@@ -1,0 +1,348 @@
+"""What the user says about the columns, turned into features and constraints.
+
+Every name or position that a parameter gives is looked up here, and every contradiction
+is an error that says what was expected and what came.
+"""
+
+import numbers
+
+import numpy as np
+
+from skcf.space._constraints import Constraints
+from skcf.space._containers import CATEGORY, CONTINUOUS, INTEGER, OBJECT, is_missing_scalar
+from skcf.space._features import CategoricalFeature, NumericFeature
+
+__all__ = ["Columns", "build_constraints", "build_features", "build_scale", "build_weights"]
+
+
+class Columns:
+    """Column labels, and how to find a column by what a parameter calls it.
+
+    Parameters
+    ----------
+    labels : sequence of hashable, or None
+        Column labels; None for arrays.
+    n_columns : int
+        Number of columns.
+    """
+
+    def __init__(self, labels, n_columns):
+        self.n_columns = n_columns
+        self.labels = list(range(n_columns)) if labels is None else list(labels)
+        self.named = all(isinstance(label, str) for label in self.labels)
+
+    def position(self, key, parameter):
+        """Position of the column that a parameter calls by name or by position."""
+        if isinstance(key, str):
+            return self._position_of_name(key, parameter)
+        if isinstance(key, numbers.Integral) and not isinstance(key, bool | np.bool_):
+            if not -self.n_columns <= key < self.n_columns:
+                raise ValueError(
+                    f"{parameter} names column {key}, but X has {self.n_columns} columns."
+                )
+            return int(key) % self.n_columns
+        raise TypeError(f"{parameter} takes column names or positions, got {key!r}.")
+
+    def _position_of_name(self, name, parameter):
+        if name in self.labels:
+            return self.labels.index(name)
+        if not self.named:
+            raise ValueError(
+                f"{parameter} names the column {name!r}, but X has no column names: fit on a "
+                f"DataFrame, or give positions (0 to {self.n_columns - 1})."
+            )
+        raise ValueError(
+            f"{parameter} names the column {name!r}, which X does not have. X has {self.labels}."
+        )
+
+    def positions(self, spec, parameter):
+        """Positions that a mask, a list of names or a list of positions stands for."""
+        if spec is None:
+            return []
+        if isinstance(spec, str):
+            raise TypeError(f"{parameter} takes a list of columns, got the text {spec!r}.")
+        spec = list(spec)
+        if spec and all(isinstance(key, bool | np.bool_) for key in spec):
+            if len(spec) != self.n_columns:
+                raise ValueError(
+                    f"{parameter} is a mask of {len(spec)} columns, but X has {self.n_columns}."
+                )
+            return np.flatnonzero(spec).tolist()
+        return [self.position(key, parameter) for key in spec]
+
+    def by_position(self, mapping, parameter):
+        """A dict's entries by position."""
+        entries = {self.position(key, parameter): value for key, value in (mapping or {}).items()}
+        if len(entries) != len(mapping or {}):
+            raise ValueError(f"{parameter} gives the same column twice: {list(mapping)}.")
+        return entries
+
+
+def build_features(space, table, columns):
+    """Make the features: kinds read off the data, then what the parameters say.
+
+    Parameters
+    ----------
+    space : FeatureSpace
+        The parameters.
+    table : Table
+        The rows seen in fit.
+    columns : Columns
+        The columns' labels.
+
+    Returns
+    -------
+    list of NumericFeature and CategoricalFeature
+        In the order of their first columns.
+    """
+    groups = _groups(space.onehot_groups, columns)
+    ordinal = columns.by_position(space.ordinal_features, "ordinal_features")
+    whole = set(columns.positions(space.integer_features, "integer_features"))
+    categorical = _categorical_positions(space.categorical_features, columns)
+    grouped = {j for group in groups for j in group}
+    for name, chosen in (("integer_features", whole), ("ordinal_features", set(ordinal))):
+        clash = sorted(chosen & (grouped | (set(categorical or ()) if name[0] == "i" else set())))
+        if clash:
+            raise ValueError(
+                f"{name} names {[columns.labels[j] for j in clash]}, which are categorical already."
+            )
+    features = [_group_feature(group, table, columns) for group in groups]
+    for j in range(columns.n_columns):
+        if j not in grouped:
+            features.append(_single_feature(j, table, columns, ordinal, whole, categorical))
+    return sorted(features, key=lambda feature: feature.positions[0])
+
+
+def _groups(spec, columns):
+    groups = [columns.positions(group, "onehot_groups") for group in spec or ()]
+    members = [j for group in groups for j in group]
+    if len(members) != len(set(members)):
+        raise ValueError(f"onehot_groups names a column twice: {spec}.")
+    return groups
+
+
+def _categorical_positions(spec, columns):
+    """Positions named as categorical; None where the dtypes decide."""
+    if isinstance(spec, str) and spec == "from_dtype":
+        return None
+    return set(columns.positions(spec, "categorical_features"))
+
+
+def _group_feature(group, table, columns):
+    labels = [columns.labels[j] for j in group]
+    feature = CategoricalFeature(group, _group_label(labels)).fit(table)
+    values = np.array(feature.categories)
+    one_hot = len(values) <= len(group) + 1 and all(len(np.unique(v)) <= 2 for v in values.T)
+    if not one_hot:
+        raise ValueError(
+            f"onehot_groups names {labels}, but they are not one-hot: {len(values)} different "
+            f"rows in {len(group)} columns."
+        )
+    return feature
+
+
+def _group_label(labels):
+    """The one-hot columns' common beginning, as in 'color' for color_red and color_blue."""
+    import os.path
+
+    common = os.path.commonprefix([str(label) for label in labels]).rstrip("_-=: ")
+    return common or "|".join(map(str, labels))
+
+
+def _single_feature(j, table, columns, ordinal, whole, categorical):
+    column, label, backend = table.columns[j], columns.labels[j], table.backend
+    kind = backend.kind(column)
+    if j in ordinal:
+        return CategoricalFeature([j], label, ordered=True).fit(table, list(ordinal[j]))
+    if (categorical is not None and j in categorical) or (kind == CATEGORY and j not in whole):
+        ordered = backend.is_ordered(column)
+        declared = backend.declared_categories(column) if ordered else None
+        return CategoricalFeature([j], label, ordered).fit(table, declared)
+    if kind == OBJECT:
+        return _object_feature(j, table, label, j in whole)
+    if kind not in (INTEGER, CONTINUOUS, CATEGORY):
+        raise TypeError(
+            f"Column {label!r} has dtype {column.dtype}, which is neither a number nor a category: "
+            "turn it into a number (days since a date, say), or name it in categorical_features."
+        )
+    feature = NumericFeature(j, label, column.dtype, kind != CONTINUOUS or j in whole)
+    return _check_whole(feature, table)
+
+
+def _object_feature(j, table, label, whole):
+    """An object column: text in a DataFrame is categories; in an array only numbers will do."""
+    backend, column = table.backend, table.columns[j]
+    values = [v for v in backend.to_objects(column) if not is_missing_scalar(v)]
+    if backend.name != "array" and all(isinstance(value, str | bool) for value in values):
+        return CategoricalFeature([j], label).fit(table)
+    try:
+        backend.to_float(column)
+    except ValueError:
+        text = next(value for value in values if isinstance(value, str))
+        raise ValueError(
+            f"Column {label!r} holds text ({text!r}): name it in categorical_features, or make it "
+            "numeric."
+        ) from None
+    whole = whole or (
+        len(values) > 0 and all(isinstance(value, numbers.Integral) for value in values)
+    )
+    return _check_whole(NumericFeature(j, label, column.dtype, whole), table)
+
+
+def _check_whole(feature, table):
+    values = feature.encode(table)
+    fractions = values[np.isfinite(values) & (values != np.rint(values))]
+    if feature.integer and len(fractions):
+        raise ValueError(
+            f"integer_features names {feature.name!r}, but it holds {fractions[0]}: expected whole "
+            "numbers."
+        )
+    return feature
+
+
+def build_constraints(space, features, columns):
+    """Turn the parameters that constrain changes into `Constraints`.
+
+    Parameters
+    ----------
+    space : FeatureSpace
+        The parameters.
+    features : list of NumericFeature and CategoricalFeature
+        The features.
+    columns : Columns
+        The columns' labels.
+
+    Returns
+    -------
+    Constraints
+    """
+    owner = {j: i for i, feature in enumerate(features) for j in feature.positions}
+    frozen = np.zeros(len(features), dtype=bool)
+    for j in columns.positions(space.immutable_features, "immutable_features"):
+        frozen[owner[j]] = True
+    direction = np.zeros(len(features), dtype=int)
+    for j, sign in columns.by_position(space.change_direction, "change_direction").items():
+        direction[owner[j]] = _checked_direction(sign, features[owner[j]])
+    bounds = {}
+    permitted = {
+        i: np.ones(feature.n_categories, dtype=bool)
+        for i, feature in enumerate(features)
+        if feature.kind not in (INTEGER, CONTINUOUS)
+    }
+    for j, spec in columns.by_position(space.permitted_range, "permitted_range").items():
+        feature = features[owner[j]]
+        if owner[j] not in permitted:
+            bounds[owner[j]] = _checked_bounds(spec, feature)
+        elif len(feature.positions) > 1:
+            low, high = _checked_bounds(spec, feature)
+            member = np.array(feature.categories)[:, feature.positions.index(j)]
+            permitted[owner[j]] &= (low <= member) & (member <= high)
+        else:
+            permitted[owner[j]] = _permitted_categories(spec, feature)
+    for i, mask in permitted.items():
+        if len(mask) and not mask.any():
+            raise ValueError(f"permitted_range leaves no category of {features[i].name!r}.")
+    return Constraints(features, frozen, direction, bounds, permitted)
+
+
+def _checked_direction(sign, feature):
+    if sign not in (-1, 1) or isinstance(sign, bool):
+        raise ValueError(
+            f"change_direction[{feature.name!r}] must be +1 (may only rise) or -1 (may only fall), "
+            f"got {sign!r}."
+        )
+    if feature.kind == CATEGORY:
+        raise ValueError(
+            f"change_direction names {feature.name!r}, whose categories have no order: declare it "
+            "in ordinal_features."
+        )
+    return sign
+
+
+def _checked_bounds(spec, feature):
+    parameter = f"permitted_range[{feature.name!r}]"
+    try:
+        low, high = (float(bound) for bound in spec)
+    except (TypeError, ValueError):
+        raise ValueError(f"{parameter} must be (low, high), got {spec!r}.") from None
+    if not low <= high:
+        raise ValueError(f"{parameter} must have low <= high, got low={low:g} and high={high:g}.")
+    if feature.integer and np.ceil(low) > np.floor(high):
+        raise ValueError(f"{parameter} = {spec!r} holds no whole number.")
+    return low, high
+
+
+def _permitted_categories(spec, feature):
+    """A list of categories, or a (low, high) tuple of an ordinal feature, as a mask."""
+    parameter = f"permitted_range[{feature.name!r}]"
+    if isinstance(spec, str) or not np.iterable(spec):
+        raise ValueError(f"{parameter} must be a list of categories, got {spec!r}.")
+    unknown = [value for value in spec if value not in feature.categories]
+    if unknown:
+        raise ValueError(
+            f"{parameter} names {unknown}, which fit did not see. Its categories are "
+            f"{feature.categories}."
+        )
+    codes = [feature.categories.index(value) for value in spec]
+    if feature.ordered and isinstance(spec, tuple) and len(spec) == 2:
+        if codes[0] > codes[1]:
+            raise ValueError(f"{parameter} must have low <= high in the order, got {spec!r}.")
+        codes = list(range(codes[0], codes[1] + 1))
+    return np.isin(np.arange(feature.n_categories), codes)
+
+
+def build_weights(feature_weights, features, columns):
+    """Weight of each feature, from a dict by column or an array in column order."""
+    weight = np.ones(len(features))
+    if feature_weights is None:
+        return weight
+    if isinstance(feature_weights, dict):
+        given = columns.by_position(feature_weights, "feature_weights")
+    else:
+        given = dict(enumerate(np.asarray(feature_weights, dtype=float)))
+        if len(given) != columns.n_columns:
+            raise ValueError(
+                f"feature_weights has {len(given)} weights, but X has {columns.n_columns} columns."
+            )
+    for i, feature in enumerate(features):
+        values = {float(given[j]) for j in feature.positions if j in given}
+        if len(values) > 1:
+            raise ValueError(
+                f"feature_weights gives the one-hot group {feature.name!r} different weights: "
+                f"{sorted(values)}."
+            )
+        if values:
+            weight[i] = values.pop()
+        if not (np.isfinite(weight[i]) and weight[i] >= 0):
+            raise ValueError(
+                f"feature_weights[{feature.name!r}] must be finite and at least 0, got {weight[i]}."
+            )
+    return weight
+
+
+def build_scale(scale, features, Z):
+    """The difference of each feature that counts as 1.
+
+    Categories count 0 or 1, ordinal ones by the share of the order that they cross.
+    A statistic that is zero (the MAD of a column that is mostly one value) gives way to
+    the standard deviation, and that of a constant column to 1.
+    """
+    scales = np.ones(Z.shape[1])
+    for j, feature in enumerate(features):
+        if feature.kind not in (INTEGER, CONTINUOUS):
+            scales[j] = max(feature.n_categories - 1, 1) if feature.ordered else 1.0
+            continue
+        values = Z[~np.isnan(Z[:, j]), j]
+        if len(values):
+            spread = _SPREADS[scale](values)
+            scales[j] = spread if spread > 0 else values.std()
+        if not scales[j] > 0:
+            scales[j] = 1.0
+    return scales
+
+
+def _mad(values):
+    return np.median(np.abs(values - np.median(values)))
+
+
+_SPREADS = {"range": np.ptp, "std": np.std, "mad": _mad}
