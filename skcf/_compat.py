@@ -1,6 +1,7 @@
 """The only place that imports scikit-learn's underscore names."""
 
 from sklearn.base import _fit_context
+from sklearn.utils._chunking import get_chunk_n_rows
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils._set_output import _get_output_config as get_output_config
 from sklearn.utils.validation import _check_y as check_y
@@ -11,6 +12,7 @@ __all__ = [
     "StrOptions",
     "check_y",
     "fit_context",
+    "get_chunk_n_rows",
     "get_output_config",
 ]
 

@@ -60,6 +60,29 @@ class Encoding:
         columns = [feature.encode(table, origin, rows) for feature in self.features]
         return np.column_stack(columns)
 
+    def as_floats(self, table):
+        """Write rows with one float column for each input column.
+
+        Categories as codes, and one-hot groups as the columns that they are.
+
+        Parameters
+        ----------
+        table : Table
+            Rows in the container seen in fit.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_columns)
+        """
+        floats = np.empty((table.n_rows, len(self.dtypes)))
+        for feature in self.features:
+            if len(feature.positions) == 1:
+                floats[:, feature.positions[0]] = feature.encode(table)
+                continue
+            for position in feature.positions:
+                floats[:, position] = table.backend.to_float(table.columns[position])
+        return floats
+
     def decoder(self, origin=None):
         """Make a function that writes encoded rows as a table again; see `Decoder`."""
         return Decoder(self, origin)

@@ -98,7 +98,7 @@ class NumericFeature:
         if self.integer and str(self.dtype) == "object":
             column = backend.from_objects(_whole_numbers(codes), self.dtype)
         else:
-            column = self._from_float(codes, backend)
+            column = self._from_float(codes, backend, pools)
         missing = np.isnan(codes)
         if pools is not None and missing.any():
             # the reference knows which of None, NaN and NA stood there
@@ -106,9 +106,12 @@ class NumericFeature:
             column = backend.take(backend.concat(column, pools[0]), positions)
         return [column]
 
-    def _from_float(self, codes, backend):
+    def _from_float(self, codes, backend, pools):
+        dtype = self.dtype
+        if pools is not None and "float64" in (str(pools[0].dtype).lower()) and not self.integer:
+            dtype = pools[0].dtype  # the reference may be of higher precision than fit was
         try:
-            return backend.from_float(codes, self.dtype)
+            return backend.from_float(codes, dtype)
         except (ValueError, TypeError):
             # missing values in a query, where the column had none in fit
             return backend.from_float(codes, np.float64)

@@ -1,0 +1,155 @@
+"""CounterfactualResult: what ``explain`` returns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skcf.space._containers import Table, backend_of
+
+__all__ = ["CounterfactualResult"]
+
+STATUSES = ("already_target", "found", "not_found", "infeasible", "no_group")
+
+
+@dataclass(frozen=True, repr=False)
+class CounterfactualResult:
+    """Counterfactuals of a batch of rows, with what is known of each.
+
+    Attributes
+    ----------
+    X : ndarray or DataFrame of shape (n_samples, n_columns)
+        The rows that were explained.
+    X_cf : ndarray or DataFrame of shape (n_samples, n_columns)
+        One counterfactual a row, with the columns, dtypes and index of X. Where none was
+        found, the best attempt; where none was needed, the row itself.
+    y : ndarray of shape (n_samples,)
+        What the classifier predicts for X.
+    y_cf : ndarray of shape (n_samples,)
+        What it predicts for X_cf.
+    status : ndarray of str, shape (n_samples,)
+        ``"already_target"``: the row is predicted as the target, and returned as it is.
+        ``"found"``: X_cf is valid. ``"not_found"``: the search failed. ``"infeasible"``: the
+        constraints allow no training row of the target class, and no other row was found.
+        ``"no_group"``: the row belongs to no group (group explainers).
+    cost : ndarray of float64, shape (n_samples,)
+        Cost of the move in the explainer's metric; 0 for rows already in the target, NaN
+        where no counterfactual was found.
+    n_changes : ndarray of int, shape (n_samples,)
+        Number of features that differ between X and X_cf.
+    n_queries : ndarray of int, shape (n_samples,)
+        Number of rows that the classifier was asked for, for each row.
+    """
+
+    X: object
+    X_cf: object
+    y: np.ndarray
+    y_cf: np.ndarray
+    status: np.ndarray
+    cost: np.ndarray
+    n_changes: np.ndarray
+    n_queries: np.ndarray
+
+    def changes(self):
+        """List the changes of the counterfactuals that were found.
+
+        Returns
+        -------
+        DataFrame
+            With columns ``row`` (the index label of X where it has one, else the position),
+            ``feature`` (the column), ``before`` and ``after``: as they stand in X and X_cf, so
+            integers stay integers. A polars frame for polars rows, else a pandas one.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from skcf import NearestExplainer
+        >>> X, y = load_iris(return_X_y=True, as_frame=True)
+        >>> model = LogisticRegression(max_iter=1000).fit(X, y)
+        >>> explainer = NearestExplainer(model, target_class=2).fit(X, model.predict(X))
+        >>> explainer.explain(X.iloc[[70]]).changes()[["row", "feature", "before"]]
+        Empty DataFrame
+        Columns: [row, feature, before]
+        Index: []
+        """
+        before, after = Table.of(self.X), Table.of(self.X_cf)
+        row, feature, old, new = [], [], [], []
+        for j in range(len(before.columns)):
+            values = before.backend.to_objects(before.columns[j])
+            values_cf = after.backend.to_objects(after.columns[j])
+            for i in np.flatnonzero(self._differs(before, after, j, values, values_cf)):
+                row.append(i)
+                feature.append(j)
+                old.append(values[i])
+                new.append(values_cf[i])
+        order = np.lexsort((feature, row)) if row else np.empty(0, dtype=np.intp)
+        labels = self._row_labels()
+        names = list(range(len(before.columns))) if before.names is None else list(before.names)
+        return _frame(
+            backend_of(self.X),
+            {
+                "row": [labels[row[k]] for k in order],
+                "feature": [names[feature[k]] for k in order],
+                "before": [old[k] for k in order],
+                "after": [new[k] for k in order],
+            },
+        )
+
+    def _differs(self, before, after, j, values, values_cf):
+        """Rows with a counterfactual whose column j is not what it was."""
+        gaps = before.backend.missing(before.columns[j]) & after.backend.missing(after.columns[j])
+        both = zip(values, values_cf, gaps, strict=True)
+        changed = [not gap and (old is not new) and bool(old != new) for old, new, gap in both]
+        return np.array(changed, dtype=bool) & (self.status == "found")
+
+    def _row_labels(self):
+        index = getattr(self.X, "index", None)
+        return range(len(self.status)) if index is None else list(index)
+
+    def summary(self):
+        """Sum the result up in a few numbers.
+
+        Returns
+        -------
+        dict
+            ``n_rows``, the number of rows of each status that occurs, ``validity`` (share of
+            the rows that needed a counterfactual that got one; 1.0 if none did), and over the
+            rows that got one: ``mean_cost``, ``median_cost``, ``mean_n_changes`` (NaN if none
+            did); ``queries_per_row`` over all rows that needed one.
+        """
+        found = self.status == "found"
+        needed = self.status != "already_target"
+        counts = {name: int(np.sum(self.status == name)) for name in STATUSES}
+        return {
+            "n_rows": len(self.status),
+            **{name: count for name, count in counts.items() if count},
+            "validity": float(found.sum() / needed.sum()) if needed.any() else 1.0,
+            "mean_cost": _mean(self.cost[found]),
+            "median_cost": float(np.median(self.cost[found])) if found.any() else float("nan"),
+            "mean_n_changes": _mean(self.n_changes[found]),
+            "queries_per_row": _mean(self.n_queries[needed]),
+        }
+
+    def __repr__(self):
+        """One line: how many rows, and what became of them."""
+        summary = self.summary()
+        parts = [f"{summary[name]} {name}" for name in STATUSES if name in summary]
+        return f"<CounterfactualResult of {summary['n_rows']} rows: {', '.join(parts)}>"
+
+
+def _mean(values):
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _frame(backend, columns):
+    """A frame of object columns: in the library of the rows, or in pandas."""
+    if backend.name == "polars":
+        import polars as pl
+
+        labels = {name: pl.Series(name, columns[name]) for name in ("row", "feature")}
+        values = {n: pl.Series(n, columns[n], dtype=pl.Object) for n in ("before", "after")}
+        return pl.DataFrame({**labels, **values})
+    import pandas as pd
+
+    values = {n: pd.Series(columns[n], dtype=object) for n in ("before", "after")}
+    return pd.DataFrame({"row": columns["row"], "feature": columns["feature"], **values})

@@ -1,0 +1,130 @@
+"""Real rows of the target class: where counterfactuals may come from."""
+
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.utils import gen_batches
+
+from skcf._compat import get_chunk_n_rows
+from skcf._progress import progress
+
+__all__ = ["OTHER", "TargetRows"]
+
+OTHER = -1
+"""Stands for a target class when each row is to leave its own class."""
+
+
+class TargetRows:
+    """Distinct training rows with the class that the classifier itself puts them in.
+
+    Parameters
+    ----------
+    Z : ndarray of float64, shape (n_rows, n_features)
+        Encoded training rows.
+    labels : ndarray of int, shape (n_rows,)
+        Their class codes.
+    space : FeatureSpace
+        What moves cost, and which are forbidden.
+
+    Attributes
+    ----------
+    Z : ndarray of float64, shape (n_distinct, n_features)
+        The distinct rows, in the order of their first occurrence.
+    labels : ndarray of int, shape (n_distinct,)
+        Their class codes.
+    """
+
+    def __init__(self, Z, labels, space):
+        first = np.sort(list(_groups(np.column_stack([Z, labels]), first_only=True).values()))
+        first = first.astype(np.intp)
+        self.Z, self.labels = Z[first], labels[first]
+        self.costs = space.costs_
+        self._frozen = space.constraints_.frozen
+        self._partition = _groups(self.Z[:, self._frozen])
+
+    def nearest(self, Z, own, target, *, k=1, metric="cityblock", n_jobs=None, verbose=0):
+        """Find the nearest allowed rows of the target class, exactly.
+
+        Rows that differ in an immutable feature are never compared: the rows are kept by the
+        values of those, and the rest goes in blocks of bounded memory.
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n_queries, n_features)
+            Encoded rows to move.
+        own : ndarray of int, shape (n_queries,)
+            Their class codes.
+        target : int
+            Class code to move them to, or `OTHER`.
+        k : int, default=1
+            Number of rows for each query.
+        metric : str, default="cityblock"
+            See `FeatureSpace.cost`.
+        n_jobs : int, default=None
+            Number of threads.
+        verbose : int, default=0
+            Whether to show progress.
+
+        Returns
+        -------
+        index : ndarray of int, shape (n_queries, k)
+            Positions in ``self.Z``, nearest first; -1 where there are no more.
+        cost : ndarray of float64, shape (n_queries, k)
+            Their costs; infinite where there are no more.
+        """
+        index = np.full((len(Z), k), -1)
+        cost = np.full((len(Z), k), np.inf)
+        tasks = list(self._tasks(Z, own, target))
+
+        def search(rows, pool):
+            return rows, *self._search_block(Z[rows], pool, k, metric)
+
+        found = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
+            delayed(search)(rows, pool) for rows, pool in tasks
+        )
+        for rows, block_index, block_cost in progress(found, verbose, len(tasks), "nearest rows"):
+            index[rows, : block_index.shape[1]] = block_index
+            cost[rows, : block_cost.shape[1]] = block_cost
+        return index, cost
+
+    def _tasks(self, Z, own, target):
+        """Blocks of queries that share their immutable values, with the rows they may move to."""
+        for key, queries in _groups(Z[:, self._frozen]).items():
+            alike = self._partition.get(key, np.empty(0, dtype=np.intp))
+            for code in np.unique(own[queries]) if target == OTHER else [None]:
+                rows = queries if code is None else queries[own[queries] == code]
+                wanted = self.labels[alike] == target if code is None else self.labels[alike] != code
+                pool = alike[wanted]
+                if len(pool):
+                    size = get_chunk_n_rows(8 * len(pool), max_n_rows=1024)
+                    for batch in gen_batches(len(rows), size):
+                        yield rows[batch], pool
+
+    def _search_block(self, Z, pool, k, metric):
+        cost = self.costs.pairwise(Z, self.Z[pool], metric)
+        k = min(k, len(pool))
+        if k == 1:
+            best = cost.argmin(axis=1)[:, None]
+        else:
+            best = np.argpartition(cost, k - 1, axis=1)[:, :k] if k < len(pool) else (
+                np.broadcast_to(np.arange(k), cost.shape)
+            )
+            order = np.lexsort((best, np.take_along_axis(cost, best, axis=1)), axis=1)
+            best = np.take_along_axis(best, order, axis=1)
+        nearest = np.take_along_axis(cost, best, axis=1)
+        return np.where(np.isfinite(nearest), pool[best], -1), nearest
+
+    def any_allowed(self, Z, own, target):
+        """Tell which queries have at least one allowed row of the target class."""
+        return self.nearest(Z, own, target)[0][:, 0] >= 0
+
+
+def _groups(Z, first_only=False):
+    """Positions of equal rows, by the bytes of the row; missing values are equal."""
+    keys = np.ascontiguousarray(np.where(np.isnan(Z), np.nan, Z + 0.0))
+    groups = {}
+    for position, row in enumerate(keys):
+        groups.setdefault(row.tobytes(), []).append(position)
+    if first_only:
+        return {key: positions[0] for key, positions in groups.items()}
+    return {key: np.array(positions, dtype=np.intp) for key, positions in groups.items()}

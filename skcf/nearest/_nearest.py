@@ -1,0 +1,203 @@
+"""NearestExplainer: the nearest allowed training row of the target class, refined."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from skcf._compat import Interval, StrOptions
+from skcf._refine import refine
+from skcf._targets import OTHER
+from skcf.base import BaseCounterfactual
+from skcf.space._cost import METRICS
+
+__all__ = ["NearestExplainer"]
+
+N_PROBES = 64
+"""Training rows that are tried with the constraints imposed on them, where none is allowed."""
+
+
+class NearestExplainer(BaseCounterfactual):
+    """Counterfactuals from the nearest real rows of the target class.
+
+    For each row, the nearest training row that the classifier itself puts in the target
+    class and that the constraints allow is found, exactly. Then, unless `refine` is False,
+    the changes that are not needed are undone, and the others shortened to just inside the
+    decision boundary. It is quick, needs nothing of the classifier but its labels, and is
+    the baseline that other explainers have to beat.
+
+    Parameters
+    ----------
+    estimator : object, default=None
+        The classifier to explain, fitted: a scikit-learn classifier or Pipeline, a torch
+        module that returns logits for encoded rows, a skorch net, or a function of rows that
+        returns labels or scores of shape (n_samples, n_classes). None: a gradient-boosting
+        surrogate is trained on what ``fit`` is given.
+    target_class : object, default=None
+        The class that rows are moved to. ``"other"``: each row leaves its own class for the
+        nearest other one. None: ``classes_[1]`` of two classes, ``"other"`` with more.
+    feature_space : FeatureSpace, default=None
+        What may change, and at what cost. None: everything, with kinds read off the data.
+    metric : {"cityblock", "euclidean", "sqeuclidean"}, default="cityblock"
+        How the scaled differences of the features add up to a cost.
+    n_neighbors : int, default=1
+        Number of nearest rows to start from; after refining, the cheapest is kept.
+    refine : bool, default=True
+        Whether to undo and shorten changes. If False, counterfactuals are real rows.
+    min_margin : float, default=1e-4
+        Distance from the decision boundary, on the logit scale, that a shortened
+        counterfactual keeps, so that rounding cannot flip it back.
+    n_jobs : int, default=None
+        Number of threads that search for nearest rows; as in joblib.
+    verbose : int, default=0
+        Whether to show progress.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the surrogate; the search itself draws nothing.
+
+    Attributes
+    ----------
+    estimator_ : object
+        The classifier that is explained: the one given, or the surrogate.
+    feature_space_ : FeatureSpace
+        The feature space, fitted on X.
+    classes_ : ndarray of shape (n_classes,)
+        The classifier's classes.
+    n_features_in_ : int
+        Number of columns seen in fit.
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Names of the columns, where X has string names.
+
+    See Also
+    --------
+    FeatureSpace : Says what may change, and what it costs.
+
+    Notes
+    -----
+    Where the constraints allow no training row of the target class (few people share all
+    immutable values, say), the nearest ones are tried with the constraints imposed on them.
+    A row is ``infeasible`` only if that fails too.
+
+    The search for the nearest row is over all distinct training rows, with equal immutable
+    values; memory is bounded by scikit-learn's ``working_memory``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skcf import NearestExplainer
+    >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    >>> model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    >>> explainer = NearestExplainer(model).fit(X, model.predict(X))
+    >>> malignant = X[model.predict(X) == 0]
+    >>> result = explainer.explain(malignant)
+    >>> result
+    <CounterfactualResult of 213 rows: 213 found>
+    >>> bool((model.predict(result.X_cf) == 1).all())
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **BaseCounterfactual._parameter_constraints,
+        "metric": [StrOptions(set(METRICS))],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "refine": ["boolean"],
+        "min_margin": [Interval(Real, 0, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        target_class=None,
+        feature_space=None,
+        metric="cityblock",
+        n_neighbors=1,
+        refine=True,
+        min_margin=1e-4,
+        n_jobs=None,
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(estimator, target_class=target_class, feature_space=feature_space)
+        self.metric = metric
+        self.n_neighbors = n_neighbors
+        self.refine = refine
+        self.min_margin = min_margin
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _learn(self, Z, labels):
+        """Nothing beside the target rows, which every explainer has."""
+
+    def _search(self, Z, own, rows, oracle):
+        """Start from the nearest target rows, refine, and keep the cheapest of each row."""
+        index, _ = self._targets.nearest(
+            Z,
+            own,
+            self._target_code,
+            k=self.n_neighbors,
+            metric=self.metric,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        of, rank = np.nonzero(index >= 0)
+        picked = index[of, rank]
+        start, target = self._targets.Z[picked], self._targets.labels[picked]
+        stranded = np.flatnonzero(index[:, 0] < 0)
+        if len(stranded):
+            probed, start_probed, target_probed = self._probe(Z, own, rows, oracle, stranded)
+            of = np.concatenate([of, probed])
+            start = np.concatenate([start, start_probed])
+            target = np.concatenate([target, target_probed])
+        if self.refine and len(of):
+            start = refine(
+                Z[of],
+                start,
+                rows[of],
+                target,
+                oracle,
+                metric=self.metric,
+                min_margin=self.min_margin,
+                verbose=self.verbose,
+            )
+        return self._cheapest(Z, of, start)
+
+    def _cheapest(self, Z, of, candidates):
+        """The cheapest candidate of each row; the row itself where there is none."""
+        cost = self.feature_space_.costs_.between(candidates, Z[of], self.metric)
+        order = np.lexsort((cost, of))
+        with_any, first = np.unique(of[order], return_index=True)
+        best = Z.copy()
+        best[with_any] = candidates[order[first]]
+        return best
+
+    def _probe(self, Z, own, rows, oracle, stranded):
+        """Impose the constraints on target rows, and keep the cheapest that stays valid.
+
+        Half of the rows that are tried are the nearest, half are spread over the rest.
+        """
+        targets, constraints = self._targets, self.feature_space_.constraints_
+        kept = []
+        for i in stranded:
+            pool = np.flatnonzero(
+                targets.labels != own[i] if self._target_code == OTHER
+                else targets.labels == self._target_code
+            )
+            reference = np.broadcast_to(Z[i], (len(pool), Z.shape[1]))
+            moved = constraints.project(targets.Z[pool], reference)
+            cost = self.feature_space_.costs_.between(moved, reference, self.metric)
+            order = np.argsort(cost, kind="stable")
+            spread = np.linspace(0, len(pool) - 1, N_PROBES // 2).astype(np.intp)
+            tried = np.unique(np.concatenate([np.arange(min(len(pool), N_PROBES // 2)), spread]))
+            kept.append((moved[order[tried]], targets.labels[pool[order[tried]]]))
+        of = np.repeat(stranded, [len(moved) for moved, _ in kept])
+        moved = np.concatenate([moved for moved, _ in kept])
+        target = np.concatenate([labels for _, labels in kept])
+        valid = np.flatnonzero(oracle.labels(moved, rows[of]) == target)
+        first = valid[np.unique(of[valid], return_index=True)[1]]
+        return of[first], moved[first], target[first]
