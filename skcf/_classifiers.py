@@ -330,8 +330,8 @@ def name_classes(n_outputs, y):
     if not np.isin(seen, np.arange(n_outputs)).all():
         raise ValueError(
             f"The classifier gives {n_outputs} scores a row, but y holds the {len(seen)} labels "
-            f"{seen.tolist()}: its outputs cannot be named. Use labels 0 to {n_outputs - 1}, or fit "
-            "on rows of every class."
+            f"{seen.tolist()}: its outputs cannot be named. Use labels 0 to {n_outputs - 1}, or "
+            "fit on rows of every class."
         )
     return np.arange(n_outputs)
 

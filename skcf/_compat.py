@@ -2,7 +2,7 @@
 
 from sklearn.base import _fit_context
 from sklearn.utils._chunking import get_chunk_n_rows
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils._set_output import _get_output_config as get_output_config
 from sklearn.utils.validation import _check_y as check_y
 
@@ -14,6 +14,7 @@ __all__ = [
     "fit_context",
     "get_chunk_n_rows",
     "get_output_config",
+    "validate_params",
 ]
 
 

@@ -1,6 +1,5 @@
 """Real rows of the target class: where counterfactuals may come from."""
 
-
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.utils import gen_batches
@@ -93,8 +92,8 @@ class TargetRows:
             alike = self._partition.get(key, np.empty(0, dtype=np.intp))
             for code in np.unique(own[queries]) if target == OTHER else [None]:
                 rows = queries if code is None else queries[own[queries] == code]
-                wanted = self.labels[alike] == target if code is None else self.labels[alike] != code
-                pool = alike[wanted]
+                labels = self.labels[alike]
+                pool = alike[labels == target if code is None else labels != code]
                 if len(pool):
                     size = get_chunk_n_rows(8 * len(pool), max_n_rows=1024)
                     for batch in gen_batches(len(rows), size):
@@ -106,9 +105,7 @@ class TargetRows:
         if k == 1:
             best = cost.argmin(axis=1)[:, None]
         else:
-            best = np.argpartition(cost, k - 1, axis=1)[:, :k] if k < len(pool) else (
-                np.broadcast_to(np.arange(k), cost.shape)
-            )
+            best = np.argpartition(cost, k - 1, axis=1)[:, :k]
             order = np.lexsort((best, np.take_along_axis(cost, best, axis=1)), axis=1)
             best = np.take_along_axis(best, order, axis=1)
         nearest = np.take_along_axis(cost, best, axis=1)

@@ -3,6 +3,7 @@
 import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -229,7 +230,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         InvalidCounterfactualWarning
             Once, if rows are left without a valid counterfactual.
         """
-        return self._in_output_container(self.explain(X).X_cf)
+        return self._in_output_container(self.explain(X).X_cf, getattr(X, "index", None))
 
     def explain(self, X):
         """Return counterfactuals with what is known of each.
@@ -315,7 +316,9 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             status[lost[~allowed]] = "infeasible"
         cost = np.where(needed, np.nan, 0.0)
         found = np.flatnonzero(status == "found")
-        cost[found] = space.costs_.between(Z_cf[found], Z[found], getattr(self, "metric", "cityblock"))
+        cost[found] = space.costs_.between(
+            Z_cf[found], Z[found], getattr(self, "metric", "cityblock")
+        )
         return CounterfactualResult(
             X=X,
             X_cf=space._restore(table, X),
@@ -327,13 +330,13 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             n_queries=oracle.n_queries,
         )
 
-    def _in_output_container(self, X_cf):
+    def _in_output_container(self, X_cf, index):
         """Follow ``set_output``: a typed frame where one is asked for."""
         wanted = get_output_config("transform", self)["dense"]
-        if wanted == "default" or wanted == backend_of(X_cf).name:
+        if wanted in ("default", backend_of(X_cf).name):
             return X_cf
-        table = Table.of(X_cf)
-        return table.converted(BACKENDS[wanted], list(self.get_feature_names_out())).container()
+        frame = Table.of(X_cf).converted(BACKENDS[wanted], list(self.get_feature_names_out()))
+        return replace(frame, index=index if wanted == "pandas" else None).container()
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns of a counterfactual: those of the rows.

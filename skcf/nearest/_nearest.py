@@ -185,7 +185,8 @@ class NearestExplainer(BaseCounterfactual):
         kept = []
         for i in stranded:
             pool = np.flatnonzero(
-                targets.labels != own[i] if self._target_code == OTHER
+                targets.labels != own[i]
+                if self._target_code == OTHER
                 else targets.labels == self._target_code
             )
             reference = np.broadcast_to(Z[i], (len(pool), Z.shape[1]))

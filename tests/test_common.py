@@ -1,0 +1,45 @@
+"""scikit-learn's own checks, with those that check_estimator leaves out."""
+
+import pytest
+from sklearn.base import clone
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skcf import FeatureSpace, NearestExplainer
+
+ESTIMATORS = [FeatureSpace(), NearestExplainer(), NearestExplainer(refine=False, n_neighbors=3)]
+
+# A check that must fail, by estimator, with the mathematical reason; empty is the aim.
+EXPECTED_FAILURES: dict = {}
+
+MORE_CHECKS = [
+    "check_dataframe_column_names_consistency",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+    "check_inplace_ensure_writeable",
+    "check_param_validation",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+]
+
+
+def expected_failures(estimator):
+    return EXPECTED_FAILURES.get(type(estimator).__name__, {})
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
+def test_estimator_passes_sklearn_check(estimator, check):
+    check(estimator)
+
+
+# the set_output checks mix frames and arrays on purpose
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.filterwarnings("ignore:X has feature names, but")
+@pytest.mark.parametrize("name", MORE_CHECKS)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+def test_estimator_passes_further_sklearn_check(estimator, name):
+    check = getattr(estimator_checks, name)
+    check(type(estimator).__name__, clone(estimator))
