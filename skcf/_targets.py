@@ -41,7 +41,9 @@ class TargetRows:
         self._frozen = space.constraints_.frozen
         self._partition = _groups(self.Z[:, self._frozen])
 
-    def nearest(self, Z, own, target, *, k=1, metric="cityblock", n_jobs=None, verbose=0):
+    def nearest(
+        self, Z, own, target, *, k=1, metric="cityblock", impose=False, n_jobs=None, verbose=0
+    ):
         """Find the nearest allowed rows of the target class, exactly.
 
         Rows that differ in an immutable feature are never compared: the rows are kept by the
@@ -59,6 +61,9 @@ class TargetRows:
             Number of rows for each query.
         metric : str, default="cityblock"
             See `FeatureSpace.cost`.
+        impose : bool, default=False
+            Whether to look for the nearest rows with the constraints imposed on them: what
+            may not change is left out of a move, and rows of all immutable values compete.
         n_jobs : int, default=None
             Number of threads.
         verbose : int, default=0
@@ -73,10 +78,10 @@ class TargetRows:
         """
         index = np.full((len(Z), k), -1)
         cost = np.full((len(Z), k), np.inf)
-        tasks = list(self._tasks(Z, own, target))
+        tasks = list(self._tasks(Z, own, target, impose))
 
         def search(rows, pool):
-            return rows, *self._search_block(Z[rows], pool, k, metric)
+            return rows, *self._search_block(Z[rows], pool, k, metric, impose)
 
         found = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
             delayed(search)(rows, pool) for rows, pool in tasks
@@ -86,10 +91,11 @@ class TargetRows:
             cost[rows, : block_cost.shape[1]] = block_cost
         return index, cost
 
-    def _tasks(self, Z, own, target):
+    def _tasks(self, Z, own, target, impose):
         """Blocks of queries that share their immutable values, with the rows they may move to."""
-        for key, queries in _groups(Z[:, self._frozen]).items():
-            alike = self._partition.get(key, np.empty(0, dtype=np.intp))
+        partition = {b"": np.arange(len(self.Z))} if impose else self._partition
+        for key, queries in _groups(Z[:, self._frozen & (not impose)]).items():
+            alike = partition.get(key, np.empty(0, dtype=np.intp))
             for code in np.unique(own[queries]) if target == OTHER else [None]:
                 rows = queries if code is None else queries[own[queries] == code]
                 labels = self.labels[alike]
@@ -99,8 +105,8 @@ class TargetRows:
                     for batch in gen_batches(len(rows), size):
                         yield rows[batch], pool
 
-    def _search_block(self, Z, pool, k, metric):
-        cost = self.costs.pairwise(Z, self.Z[pool], metric)
+    def _search_block(self, Z, pool, k, metric, impose):
+        cost = self.costs.pairwise(Z, self.Z[pool], metric, impose=impose)
         k = min(k, len(pool))
         if k == 1:
             best = cost.argmin(axis=1)[:, None]

@@ -39,7 +39,7 @@ class NearestExplainer(BaseCounterfactual):
         What may change, and at what cost. None: everything, with kinds read off the data.
     metric : {"cityblock", "euclidean", "sqeuclidean"}, default="cityblock"
         How the scaled differences of the features add up to a cost.
-    n_neighbors : int, default=1
+    n_neighbors : int, default=3
         Number of nearest rows to start from; after refining, the cheapest is kept.
     refine : bool, default=True
         Whether to undo and shorten changes. If False, counterfactuals are real rows.
@@ -115,7 +115,7 @@ class NearestExplainer(BaseCounterfactual):
         target_class=None,
         feature_space=None,
         metric="cityblock",
-        n_neighbors=1,
+        n_neighbors=3,
         refine=True,
         min_margin=1e-4,
         n_jobs=None,
@@ -150,10 +150,9 @@ class NearestExplainer(BaseCounterfactual):
         start, target = self._targets.Z[picked], self._targets.labels[picked]
         stranded = np.flatnonzero(index[:, 0] < 0)
         if len(stranded):
-            probed, start_probed, target_probed = self._probe(Z, own, rows, oracle, stranded)
-            of = np.concatenate([of, probed])
-            start = np.concatenate([start, start_probed])
-            target = np.concatenate([target, target_probed])
+            probed = self._probe(Z, own, rows, oracle, stranded)
+            parts = zip((of, start, target), probed, strict=True)
+            of, start, target = (np.concatenate(part) for part in parts)
         if self.refine and len(of):
             start = refine(
                 Z[of],
@@ -179,26 +178,23 @@ class NearestExplainer(BaseCounterfactual):
     def _probe(self, Z, own, rows, oracle, stranded):
         """Impose the constraints on target rows, and keep the cheapest that stays valid.
 
-        Half of the rows that are tried are the nearest, half are spread over the rest.
+        Half of the rows that are tried are the nearest, half a systematic sample of all.
         """
-        targets, constraints = self._targets, self.feature_space_.constraints_
-        kept = []
-        for i in stranded:
-            pool = np.flatnonzero(
-                targets.labels != own[i]
-                if self._target_code == OTHER
-                else targets.labels == self._target_code
-            )
-            reference = np.broadcast_to(Z[i], (len(pool), Z.shape[1]))
-            moved = constraints.project(targets.Z[pool], reference)
-            cost = self.feature_space_.costs_.between(moved, reference, self.metric)
-            order = np.argsort(cost, kind="stable")
-            spread = np.linspace(0, len(pool) - 1, N_PROBES // 2).astype(np.intp)
-            tried = np.unique(np.concatenate([np.arange(min(len(pool), N_PROBES // 2)), spread]))
-            kept.append((moved[order[tried]], targets.labels[pool[order[tried]]]))
-        of = np.repeat(stranded, [len(moved) for moved, _ in kept])
-        moved = np.concatenate([moved for moved, _ in kept])
-        target = np.concatenate([labels for _, labels in kept])
-        valid = np.flatnonzero(oracle.labels(moved, rows[of]) == target)
-        first = valid[np.unique(of[valid], return_index=True)[1]]
-        return of[first], moved[first], target[first]
+        targets, n_half = self._targets, N_PROBES // 2
+        index, _ = targets.nearest(
+            Z[stranded], own[stranded], self._target_code, k=n_half, metric=self.metric, impose=True
+        )
+        sample = np.linspace(0, len(targets.Z) - 1, n_half).astype(np.intp)
+        index = np.column_stack([index, np.broadcast_to(sample, (len(stranded), n_half))])
+        place, rank = np.nonzero(index >= 0)
+        of, picked = stranded[place], index[place, rank]
+        moved = self.feature_space_.constraints_.project(targets.Z[picked], Z[of])
+        code = oracle.labels(moved, rows[of])
+        valid = code != own[of] if self._target_code == OTHER else code == self._target_code
+        valid = np.flatnonzero(valid & (code >= 0))
+        of, moved, code = of[valid], moved[valid], code[valid]
+        cost = self.feature_space_.costs_.between(moved, Z[of], self.metric)
+        order = np.lexsort((cost, of))
+        rank = np.arange(len(of)) - np.searchsorted(of[order], of[order])
+        chosen = order[rank < self.n_neighbors]
+        return of[chosen], moved[chosen], code[chosen]

@@ -66,7 +66,7 @@ class MoveCost:
         total = _finish(self.shares(Z, reference, metric).sum(axis=1), metric, exponent)
         return np.where(self.constraints.feasible(Z, reference), total, np.inf)
 
-    def pairwise(self, reference, Z, metric="cityblock", exponent=1):
+    def pairwise(self, reference, Z, metric="cityblock", exponent=1, impose=False):
         """Cost of moving each reference row to each row of Z; infinite where forbidden.
 
         Parameters
@@ -79,6 +79,9 @@ class MoveCost:
             How the features' differences add up.
         exponent : float
             Power of the whole.
+        impose : bool
+            Whether forbidden changes are left out of a move, and cost nothing, rather than
+            forbid the move.
 
         Returns
         -------
@@ -92,12 +95,14 @@ class MoveCost:
             block, rows = out[start : start + step], reference[start : start + step]
             for j, y in zip(columns, values, strict=True):
                 x = rows[:, j, None]
-                block += self.share(j, x, y, metric)
+                share = self.share(j, x, y, metric)
                 forbidden = self.constraints.forbids(j, x, y)
                 if forbidden is not None:
-                    block[forbidden] = np.inf
+                    np.copyto(share, 0.0 if impose else np.inf, where=forbidden)
+                block += share
             _finish(block, metric, exponent)
-        out[:, ~self.constraints.admissible(Z)] = np.inf
+        if not impose:
+            out[:, ~self.constraints.admissible(Z)] = np.inf
         out[self.constraints.blocked(reference).any(axis=1)] = np.inf
         return out
 

@@ -1,0 +1,65 @@
+"""Data that many tests use: a mixed-type population, and Adult where it is at hand."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder
+
+pd = pytest.importorskip("pandas")
+
+
+def boosted_pipeline(X, y, categories, random_state=0):
+    """A whole Pipeline on raw DataFrames, which takes missing values."""
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    columns = make_column_transformer((encoder, categories), remainder="passthrough")
+    boosting = HistGradientBoostingClassifier(max_iter=30, random_state=random_state)
+    return make_pipeline(columns, boosting).fit(X, y)
+
+
+def mixed_population(n=400, seed=0, missing=True):
+    """People with text, integers, floats, booleans and gaps; a noisy score decides."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(
+        {
+            "age": rng.integers(18, 80, n),
+            "income": rng.gamma(4.0, 500.0, n).round(2),
+            "hours": rng.integers(10, 60, n),
+            "job": rng.choice(["clerk", "cook", "nurse", "pilot"], n, p=[0.4, 0.3, 0.2, 0.1]),
+            "sex": rng.choice(["f", "m"], n),
+            "owner": rng.random(n) < 0.4,
+        },
+        index=[f"person-{i}" for i in range(n)],
+    )
+    score = X["income"] / 1000 + X["hours"] / 30 + X["owner"] + (X["job"] == "pilot")
+    y = np.where(score + rng.normal(0, 0.3, n) > 4.0, "yes", "no")
+    if missing:
+        X["income"] = X["income"].mask(rng.random(n) < 0.1)
+        X["job"] = X["job"].mask(rng.random(n) < 0.1)
+    return X, y
+
+
+@pytest.fixture(scope="session")
+def population():
+    """Rows, labels, a fitted Pipeline, and its predictions for the rows."""
+    X, y = mixed_population()
+    model = boosted_pipeline(X, y, ["job", "sex"])
+    return X, y, model
+
+
+@pytest.fixture(scope="session")
+def adult():
+    """Adult, raw: (X_train, X_queries, feature_space, a fitted Pipeline)."""
+    folder = os.environ.get("SKCF_DATA")
+    if folder is None or not (Path(folder) / "adult.csv.gz").exists():
+        pytest.skip("SKCF_DATA names no folder with adult.csv.gz")
+    from skcf.datasets import fetch_adult
+
+    X, y, space = fetch_adult()
+    X, y, queries = X.iloc[:6000], y.iloc[:6000], X.iloc[40_000:40_400]
+    text = [name for name in X if X[name].dtype.kind not in "if"]
+    return X, queries, space, boosted_pipeline(X, y, text)
