@@ -1,6 +1,10 @@
 """Data that many tests use: a mixed-type population, and Adult where it is at hand."""
 
 import os
+
+# set before scikit-learn is loaded: several workers with threads of their own spin idly
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import numpy as np
