@@ -23,8 +23,9 @@ test: $(VENV)/.tests
 	$(PYTEST)
 
 test-oldest: $(VENV_OLDEST)/.tests
-	OMP_NUM_THREADS=1 MPLBACKEND=agg $(VENV_OLDEST)/bin/python -m pytest -n 2 -m "not newest" \
-		tests/test_common.py tests/test_contract.py tests/test_space.py
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(VENV_OLDEST)/bin/python -m pytest -n 2 \
+		tests/test_common.py tests/test_contract.py tests/test_space.py \
+		tests/test_space_containers.py
 
 test-wheel: $(VENV)/.tests
 	$(BIN)/python tests/wheel.py $(PIP_EXTRA)
