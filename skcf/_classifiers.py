@@ -9,11 +9,14 @@ import sys
 import numpy as np
 from scipy.special import logit
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 
 from skcf.space._containers import BACKENDS
 
-__all__ = ["codes_of", "read_classifier"]
+__all__ = ["codes_of", "read_classifier", "unfrozen"]
+
+N_SAMPLE = 2000  # rows on which it is settled how a classifier is read
 
 
 def read_classifier(estimator, space, table, y=None):
@@ -36,6 +39,7 @@ def read_classifier(estimator, space, table, y=None):
         With ``classes``, ``has_scores``, ``takes_encoded``, ``labels(rows)`` and
         ``scores(rows)``; it pickles.
     """
+    estimator = unfrozen(estimator)
     if is_torch_module(estimator):
         return TorchReader(estimator, _encoded_sample(space, table), y)
     if is_skorch_net(estimator):
@@ -43,6 +47,13 @@ def read_classifier(estimator, space, table, y=None):
     if hasattr(estimator, "predict"):
         return EstimatorReader(estimator, table)
     return FunctionReader(estimator, table, y)
+
+
+def unfrozen(estimator):
+    """Take a classifier out of its FrozenEstimator, which hides what kind it is."""
+    while isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    return estimator
 
 
 def is_torch_module(estimator):
@@ -59,7 +70,7 @@ def is_skorch_net(estimator):
 
 def codes_of(labels, classes):
     """Position of each label among the classes, -1 where it is none of them."""
-    labels = np.asarray(labels)
+    labels = np.asarray(labels).ravel()  # some classifiers predict a column
     order = np.argsort(classes, kind="stable")
     try:
         place = np.searchsorted(classes[order], labels)
@@ -86,9 +97,11 @@ class EstimatorReader:
     def __init__(self, estimator, table):
         self.estimator = estimator
         self._names = _names_wanted(estimator, table)
-        sample = table.take(np.arange(min(table.n_rows, 2000)))
-        labels = np.asarray(estimator.predict(self.rows(sample)))
-        self.classes = np.asarray(getattr(estimator, "classes_", np.unique(labels)))
+        classes = getattr(estimator, "classes_", None)
+        # classes that are not told are those that some row has
+        sample = table if classes is None else _start_of(table)
+        labels = _checked_labels(estimator.predict(self.rows(sample)), sample.n_rows)
+        self.classes = _classes_among(labels) if classes is None else np.asarray(classes)
         self._response = _response(estimator)
         self.has_scores = self._response is not None and self._agree(sample, labels)
 
@@ -118,8 +131,8 @@ class EstimatorReader:
         values = np.asarray(getattr(self.estimator, method)(rows), dtype=np.float64)
         if method == "predict_proba":
             values = np.log(np.maximum(values, np.finfo(np.float64).tiny))
-        elif values.ndim == 1:
-            values = np.column_stack([np.zeros(len(values)), values])
+        elif values.ndim == 1 or values.shape[1] == 1:
+            values = np.column_stack([np.zeros(len(values)), values.ravel()])
         if threshold:
             values[:, positive] -= threshold
         return values
@@ -137,29 +150,28 @@ def _names_wanted(estimator, table):
 
 def _response(estimator):
     """Which method gives scores, the threshold to take off, and from which class."""
-    tuned = _thresholded(estimator)
-    if tuned is not None:
-        return _tuned_response(tuned)
+    tuned = (FixedThresholdClassifier, TunedThresholdClassifierCV)
+    for part in _deciding_parts(estimator):
+        if isinstance(part, tuned):
+            return _tuned_response(part)
+        if not getattr(part, "break_ties", True) and len(part.classes_) > 2:
+            return None  # SVC: the votes of pairs decide, which its scores say only roughly
     for method in ("decision_function", "predict_proba"):
         if hasattr(estimator, method):
             return method, 0.0, 1
     return None
 
 
-def _thresholded(estimator):
-    """The step of an estimator that moves the decision threshold, if there is one."""
-    from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
-
+def _deciding_parts(estimator):
+    """The estimator itself, its last step or the best of its candidates, theirs, and so on."""
     while estimator is not None:
-        if isinstance(estimator, FixedThresholdClassifier | TunedThresholdClassifierCV):
-            return estimator
+        yield estimator
         if isinstance(estimator, Pipeline):
             estimator = estimator.steps[-1][1]
         elif isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
         else:
             estimator = getattr(estimator, "best_estimator_", None)
-    return None
 
 
 def _tuned_response(tuned):
@@ -175,11 +187,19 @@ def _tuned_response(tuned):
     if method == "predict_proba":
         tiny = np.finfo(np.float64).tiny
         threshold = float(logit(np.clip(threshold, tiny, 1 - np.finfo(np.float64).epsneg)))
-    pos_label = getattr(tuned, "pos_label", None)
-    positive = 1 if pos_label is None else int(codes_of([pos_label], tuned.classes_)[0])
+    positive = _positive_class(tuned)
     if method == "decision_function" and positive == 0:
         return method, -threshold, 1  # the score that is thresholded is the negated one
     return method, threshold, positive
+
+
+def _positive_class(tuned):
+    """Position of the class whose score is held against the threshold."""
+    label = getattr(tuned, "pos_label", None)
+    scorer = getattr(tuned, "_curve_scorer", None)  # where a tuned threshold keeps it
+    if hasattr(scorer, "_get_pos_label"):
+        label = scorer._get_pos_label()
+    return 1 if label is None else int(codes_of([label], tuned.classes_)[0])
 
 
 class FunctionReader:
@@ -211,8 +231,7 @@ class FunctionReader:
             self.classes = name_classes(out.shape[1], y)
             self._probabilities = bool(np.all(out >= 0) and np.allclose(out.sum(axis=1), 1))
         else:
-            seen = out.ravel() if y is None else np.concatenate([out.ravel(), np.asarray(y)])
-            self.classes = np.unique(seen)
+            self.classes = _classes_among(_checked_labels(out, table.n_rows), y)
 
     def rows(self, table):
         """Write a table as the container that the function expects."""
@@ -221,7 +240,7 @@ class FunctionReader:
     def labels(self, rows):
         """Class codes of rows."""
         out = np.asarray(self.function(rows))
-        return out.argmax(axis=1) if self.has_scores else codes_of(out.ravel(), self.classes)
+        return _best(out) if self.has_scores else codes_of(out, self.classes)
 
     def scores(self, rows):
         """Scores of the classes on the logit scale, shape (n_rows, n_classes)."""
@@ -269,7 +288,7 @@ class TorchReader:
 
     def labels(self, rows):
         """Class codes of encoded rows."""
-        return self._logits(rows).argmax(axis=1)
+        return _best(self._logits(rows))
 
     def scores(self, rows):
         """Logits, shape (n_rows, n_classes)."""
@@ -291,11 +310,13 @@ class SkorchReader:
 
     def __init__(self, net, sample):
         self.net = net
-        labels = np.asarray(net.predict(self._cast(sample)))
-        self.classes = np.asarray(getattr(net, "classes_", np.unique(labels)))
-        self.has_scores = hasattr(net, "predict_proba") and np.array_equal(
-            self.classes[self.scores(sample).argmax(axis=1)], labels
-        )
+        labels = _checked_labels(net.predict(self._cast(sample)), len(sample))
+        scores = self.scores(sample)
+        self.classes = np.asarray(getattr(net, "classes_", np.arange(scores.shape[1])))
+        if np.any(codes_of(labels, self.classes) < 0):  # skorch predicts positions, not names
+            self.classes = np.arange(scores.shape[1])
+        agree = scores.shape[1] == len(self.classes)
+        self.has_scores = agree and np.array_equal(self.classes[_best(scores)], labels)
 
     def _cast(self, rows):
         first = next(iter(self.net.module_.parameters()), None)
@@ -304,6 +325,8 @@ class SkorchReader:
 
     def labels(self, rows):
         """Class codes of encoded rows."""
+        if np.isnan(rows).any():  # predict would turn NaN into the first class
+            _best(self.scores(rows))
         return codes_of(self.net.predict(self._cast(rows)), self.classes)
 
     def scores(self, rows):
@@ -312,6 +335,37 @@ class SkorchReader:
         if proba.ndim == 1 or proba.shape[1] == 1:
             proba = np.column_stack([1 - proba.ravel(), proba.ravel()])
         return np.log(np.maximum(proba, np.finfo(np.float64).tiny))
+
+
+def _checked_labels(labels, n_rows):
+    """Predicted labels as a 1-d array, one a row."""
+    labels = np.asarray(labels)
+    if labels.shape not in ((n_rows,), (n_rows, 1)):
+        raise ValueError(
+            f"A classifier to explain must predict one label a row; got shape {labels.shape} for "
+            f"{n_rows} rows."
+        )
+    return labels.ravel()
+
+
+def _classes_among(labels, y=None):
+    """Distinct labels, with those of y that are of their kind."""
+    if labels.dtype.kind == "f" and np.any(labels != np.rint(labels)):
+        fraction = labels[labels != np.rint(labels)][0]
+        raise ValueError(
+            f"The classifier predicts {fraction}, which is no label: a classifier is explained, "
+            "not a regressor, and scores must have one column a class."
+        )
+    y = np.empty(0, labels.dtype) if y is None else np.asarray(y)
+    alike = (labels.dtype.kind in "OUS") == (y.dtype.kind in "OUS")
+    return np.unique(np.concatenate([labels, y])) if alike else np.unique(labels)
+
+
+def _best(scores):
+    """Position of the highest score of each row."""
+    if np.isnan(scores).any():  # argmax would pick the missing one
+        raise ValueError("The classifier gives NaN as a score.")
+    return scores.argmax(axis=1)
 
 
 def name_classes(n_outputs, y):
@@ -336,6 +390,10 @@ def name_classes(n_outputs, y):
     return np.arange(n_outputs)
 
 
+def _start_of(table):
+    return table.take(np.arange(min(table.n_rows, N_SAMPLE)))
+
+
 def _encoded_sample(space, table):
     """Encoded rows of the start of a table, one column for each input column."""
-    return space.encoding_.as_floats(table.take(np.arange(min(table.n_rows, 2000))))
+    return space.encoding_.as_floats(_start_of(table))

@@ -121,13 +121,15 @@ class Oracle:
             Score of the target less the best score of another class, on the logit scale;
             where the classifier gives no scores, +1 for the target and -1 otherwise.
         """
+        if not len(rows):
+            return np.empty(0)
         if not self.has_scores:
             return np.where(self.labels(Z, rows) == target, 1.0, -1.0)
         scores = self._in_chunks(lambda r, z: self.reader.scores(self._as_asked(z, r)), rows, Z)
-        n = np.arange(len(scores))
-        wanted = scores[n, target]
-        scores[n, target] = -np.inf
-        return wanted - scores.max(axis=1, initial=-np.inf)
+        wanted = scores[np.arange(len(scores)), target]
+        # a copy: the scores may be the classifier's own memory
+        others = np.where(np.arange(scores.shape[1]) == target[:, None], -np.inf, scores)
+        return wanted - others.max(axis=1, initial=-np.inf)
 
     def written(self, Z, rows, keep):
         """Write encoded rows as a table.
@@ -178,12 +180,12 @@ class Oracle:
         """Ask in batches of bounded size, and count the rows that each question is about."""
         size = max(1, CHUNK_ELEMENTS // len(self.origin.columns))
         answers = []
-        for start in range(0, max(len(rows), 1), size):
+        for start in range(0, len(rows), size):
             part = slice(start, start + size)
             answers.append(ask(rows[part], *(array[part] for array in arrays)))
             self.n_calls += 1
         self.n_queries += np.bincount(rows, minlength=len(self.n_queries))
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        return np.concatenate(answers) if answers else np.empty(0, dtype=np.intp)
 
 
 @contextmanager
@@ -198,6 +200,6 @@ def naming_missing_columns(table):
         labels = range(len(gaps)) if table.names is None else table.names
         names = [str(label) for label, gap in zip(labels, gaps, strict=True) if gap]
         raise ValueError(
-            f"Input X contains NaN in column(s) {names}, and the classifier does not take missing "
-            f"values ({error})."
+            f"Input X contains NaN in column(s) {names}, which the classifier does not seem to "
+            f"take: {error}"
         ) from error

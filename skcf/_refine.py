@@ -2,7 +2,8 @@
 
 Two steps, both in lock-step over all rows, so that a step is one question to the
 classifier: undo changes one feature at a time, least effective first; then move what is
-left back towards the row that is explained, to just inside the decision boundary.
+left back towards the row that is explained, to just inside the decision boundary. Rows of
+which that makes another change needless go through both again.
 """
 
 import numpy as np
@@ -15,6 +16,10 @@ __all__ = ["refine"]
 N_HALVINGS = 16
 """Halvings of a line search: continuous changes end within 2**-16 of their size."""
 
+N_HALVINGS_WHOLE = 54
+"""Whole numbers and ordinal categories are halved until the next one is invalid: those that
+floats carry exactly are never further apart than this allows."""
+
 INNER_STEP = 2.0**-7
 """Share of a change that is kept beyond the boundary where only labels are known."""
 
@@ -24,7 +29,8 @@ def refine(Z, start, rows, target, oracle, *, metric="cityblock", min_margin=1e-
 
     A change is undone if the row stays valid without it: first the changes that buy the
     least margin for their cost, until none can be undone alone. Then each numeric or
-    ordinal change that is left is shortened by bisection.
+    ordinal change that is left is shortened by bisection. None of the changes that remain
+    can be undone alone.
 
     Parameters
     ----------
@@ -51,8 +57,24 @@ def refine(Z, start, rows, target, oracle, *, metric="cityblock", min_margin=1e-
         Feasible, and valid wherever `start` was.
     """
     search = _Search(Z, rows, target, oracle, metric, min_margin)
-    current, gain = search.undo(np.array(start), verbose)
-    refined = search.shorten(current, gain, verbose)
+    undone, gain = search.undo(np.array(start), np.arange(len(start)), verbose)
+    shortened = search.shorten(np.array(undone), gain, verbose)
+    # a shorter change may make another one needless, and then there is room to shorten again
+    is_shorter = ~same(shortened, undone).all(axis=1)
+    look = np.flatnonzero(is_shorter & (search.changed(shortened).sum(axis=1) > 1))
+    refined, _ = search.undo(np.array(shortened), look, verbose)
+    freed = np.flatnonzero(~same(refined, shortened).all(axis=1))
+    if len(freed):
+        refined[freed] = refine(
+            Z[freed],
+            refined[freed],
+            rows[freed],
+            target[freed],
+            oracle,
+            metric=metric,
+            min_margin=min_margin,
+            verbose=verbose,
+        )
     valid = oracle.labels(refined, rows) == target
     return np.where(valid[:, None], refined, start)
 
@@ -70,17 +92,33 @@ class _Search:
         self.target = target
         self.oracle = oracle
         self.metric = metric
-        self.min_margin = min_margin if oracle.has_scores else 0.0
+        # a margin of zero is a tie, which may go either way
+        self.min_margin = max(min_margin, np.finfo(float).tiny) if oracle.has_scores else 0.0
         self.constraints = oracle.space.constraints_
         self.costs = oracle.space.costs_
+        self.ordinal = np.isin(np.arange(Z.shape[1]), self.constraints.categorical)
+        self.ordinal &= ~self.constraints.nominal
         self.base = self.constraints.project(Z, Z)
 
     def margin(self, candidates, of):
         """Margins of candidates for the rows at positions ``of``."""
         return self.oracle.margin(candidates, self.rows[of], self.target[of])
 
-    def undo(self, current, verbose):
-        """Undo changes until none can be undone alone.
+    def changed(self, current):
+        """Tell which features have a change that could be undone."""
+        return ~same(current, self.base)
+
+    def undo(self, current, look, verbose):
+        """Undo changes, in place, until none can be undone alone.
+
+        Parameters
+        ----------
+        current : ndarray of float64, shape (n_rows, n_features)
+            Counterfactuals.
+        look : ndarray of int
+            Positions of the rows to look at.
+        verbose : int
+            Whether to show progress.
 
         Returns
         -------
@@ -89,9 +127,10 @@ class _Search:
         gain : ndarray of float64, shape (n_rows, n_features)
             Margin that each change was found to buy when it was last looked at.
         """
-        gain = np.zeros(current.shape)
-        margin = self.margin(current, np.arange(len(current)))
-        untried = ~same(current, self.base)
+        gain, margin = np.zeros(current.shape), np.zeros(len(current))
+        margin[look] = self.margin(current[look], look)
+        untried, stale = np.zeros(current.shape, dtype=bool), np.zeros(len(current), dtype=bool)
+        untried[look] = self.changed(current)[look]
         with progress(None, verbose, None, "undoing changes") as bar:
             while untried.any():
                 of, feature = np.nonzero(untried)
@@ -106,9 +145,11 @@ class _Search:
                 of, feature, reached = of[chosen], feature[chosen], reached[chosen]
                 current[of, feature], margin[of] = self.base[of, feature], reached
                 untried[of, feature] = False
+                stale[of] = True
                 # what was needed before may not be now: look again once nothing else is left
-                again = of[~untried[of].any(axis=1)]
-                untried[again] = ~same(current[again], self.base[again])
+                again = stale & ~untried.any(axis=1)
+                untried[again] = self.changed(current)[again]
+                stale[again] = False
                 bar.update()
         return current, gain
 
@@ -123,10 +164,10 @@ class _Search:
         return self.costs.shares(current, self.Z, self.metric)
 
     def shorten(self, current, gain, verbose):
-        """Move numeric and ordinal changes back to just inside the boundary, one at a time."""
-        changed = ~same(current, self.base) & self._has_place(self.base)
-        worth = np.where(changed, _ratio(gain, self._cost_of_changes(current)), np.inf)
-        order = np.argsort(worth, axis=1, kind="stable")
+        """Move numeric and ordinal changes back to just inside the boundary, in place, in turn."""
+        changed = self.changed(current) & self._has_place(self.base)
+        worth = _ratio(gain, self._cost_of_changes(current))
+        order = np.lexsort((worth, ~changed), axis=1)
         n_changed = changed.sum(axis=1)
         turns = range(n_changed.max(initial=0))
         for turn in progress(turns, verbose, len(turns), "shortening changes"):
@@ -136,16 +177,17 @@ class _Search:
 
     def _has_place(self, Z):
         """Where a value lies on an axis: numbers, and ordinal categories that fit saw."""
-        n_categories = np.array([f.n_categories for f in self.oracle.space.encoding_.features])
-        return ~self.constraints.nominal & ~np.isnan(Z) & ((Z >= 0) | (n_categories == 0))
+        return ~self.constraints.nominal & ~np.isnan(Z) & ((Z >= 0) | ~self.ordinal)
 
     def _bisect(self, current, of, feature):
         """Shorten one change of each row, in place, by halving the interval to its base."""
         invalid, valid = self.base[of, feature], current[of, feature]
-        first = valid.copy()
-        going = np.arange(len(of))
-        for _ in range(N_HALVINGS):
-            middle = (invalid[going] + valid[going]) / 2
+        first, going = valid.copy(), np.arange(len(of))
+        whole = self.ordinal[feature] | self.constraints.integer[feature]
+        for turn in range(N_HALVINGS_WHOLE):
+            if turn == N_HALVINGS:
+                going = going[whole[going]]
+            middle = self._middle(feature[going], invalid[going], valid[going])
             candidates = self._with_value(current, of[going], feature[going], middle)
             middle = candidates[np.arange(len(going)), feature[going]]
             new = (middle != invalid[going]) & (middle != valid[going])
@@ -156,8 +198,18 @@ class _Search:
             valid[going[inside]] = middle[inside]
             invalid[going[~inside]] = middle[~inside]
         if not self.oracle.has_scores:
-            valid = self._step_inside(current, of, feature, valid, first)
+            valid = np.where(whole, valid, self._step_inside(current, of, feature, valid, first))
         current[of, feature] = valid
+
+    def _middle(self, feature, low, high):
+        """Halfway between two values; of ordinal categories, among those permitted."""
+        middle = low / 2 + high / 2  # the sum may be too large for a float
+        for j in np.unique(feature[self.ordinal[feature]]):
+            permitted = np.flatnonzero(self.constraints.permitted[j])
+            at = feature == j
+            ranks = np.searchsorted(permitted, low[at]) + np.searchsorted(permitted, high[at])
+            middle[at] = permitted[ranks // 2]
+        return middle
 
     def _step_inside(self, current, of, feature, valid, first):
         """Keep some of a change in hand where there is no margin to keep."""

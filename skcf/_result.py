@@ -11,7 +11,7 @@ __all__ = ["CounterfactualResult"]
 STATUSES = ("already_target", "found", "not_found", "infeasible", "no_group")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class CounterfactualResult:
     """Counterfactuals of a batch of rows, with what is known of each.
 
@@ -61,16 +61,20 @@ class CounterfactualResult:
 
         Examples
         --------
-        >>> from sklearn.datasets import load_iris
-        >>> from sklearn.linear_model import LogisticRegression
+        >>> import pandas as pd
         >>> from skcf import NearestExplainer
-        >>> X, y = load_iris(return_X_y=True, as_frame=True)
-        >>> model = LogisticRegression(max_iter=1000).fit(X, y)
-        >>> explainer = NearestExplainer(model, target_class=2).fit(X, model.predict(X))
-        >>> explainer.explain(X.iloc[[70]]).changes()[["row", "feature", "before"]]
-        Empty DataFrame
-        Columns: [row, feature, before]
-        Index: []
+        >>> X = pd.DataFrame(
+        ...     {"hours": [20, 36, 38, 42], "job": ["cook", "cook", "nurse", "nurse"]},
+        ...     index=["Ann", "Bob", "Cem", "Eva"],
+        ... )
+        >>> def accepts(X):
+        ...     return X["hours"] + 10 * (X["job"] == "nurse") > 45
+        >>> explainer = NearestExplainer(accepts, target_class=True).fit(X)
+        >>> explainer.explain(X).changes()
+           row feature before  after
+        0  Ann   hours     20     36
+        1  Ann     job   cook  nurse
+        2  Bob     job   cook  nurse
         """
         before, after = Table.of(self.X), Table.of(self.X_cf)
         row, feature, old, new = [], [], [], []
@@ -97,10 +101,12 @@ class CounterfactualResult:
 
     def _differs(self, before, after, j, values, values_cf):
         """Rows with a counterfactual whose column j is not what it was."""
-        gaps = before.backend.missing(before.columns[j]) & after.backend.missing(after.columns[j])
-        both = zip(values, values_cf, gaps, strict=True)
-        changed = [not gap and (old is not new) and bool(old != new) for old, new, gap in both]
-        return np.array(changed, dtype=bool) & (self.status == "found")
+        gaps = before.backend.missing(before.columns[j])
+        gaps_cf = after.backend.missing(after.columns[j])
+        changed = gaps != gaps_cf
+        for i in np.flatnonzero(~gaps & ~gaps_cf):  # pandas.NA refuses to be compared
+            changed[i] = values[i] != values_cf[i]
+        return changed & (self.status == "found")
 
     def _row_labels(self):
         index = getattr(self.X, "index", None)
@@ -146,7 +152,8 @@ def _frame(backend, columns):
     if backend.name == "polars":
         import polars as pl
 
-        labels = {name: pl.Series(name, columns[name]) for name in ("row", "feature")}
+        dtypes = {"row": pl.Int64, "feature": pl.String}
+        labels = {n: pl.Series(n, columns[n], dtype=dtype) for n, dtype in dtypes.items()}
         values = {n: pl.Series(n, columns[n], dtype=pl.Object) for n in ("before", "after")}
         return pl.DataFrame({**labels, **values})
     import pandas as pd

@@ -15,7 +15,7 @@ from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcf._classifiers import codes_of, is_torch_module, read_classifier
+from skcf._classifiers import codes_of, is_torch_module, read_classifier, unfrozen
 from skcf._compat import HasMethods, check_y, fit_context, get_output_config
 from skcf._exceptions import InvalidCounterfactualWarning
 from skcf._oracle import Oracle, naming_missing_columns
@@ -148,7 +148,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
     def _usable_estimator(self, X, y):
         """The classifier to explain, as it is, or a surrogate where there is none."""
         if self.estimator is None:
-            return _surrogate(X, y, getattr(self, "random_state", None))
+            return _surrogate(X, y, self.feature_space, getattr(self, "random_state", None))
         if not _is_fitted(self.estimator):
             raise NotFittedError(
                 f"The classifier to explain, {self.estimator!r}, is not fitted. Fit it before the "
@@ -168,7 +168,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         wanted, classes = self.target_class, self.classes_
         if wanted is None:
             return 1 if len(classes) == 2 else OTHER
-        code = int(codes_of(np.array([wanted]), classes)[0])
+        code = int(codes_of(np.array([wanted]), classes)[0]) if np.ndim(wanted) == 0 else -1
         if code >= 0:
             if isinstance(wanted, str) and wanted == "other":
                 warnings.warn(
@@ -199,16 +199,22 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _check_classes_present(self, labels):
         """Refuse to fit where there is nowhere to go."""
+        if np.any(labels < 0):
+            raise ValueError(
+                "The classifier predicts labels that are none of its classes_, "
+                f"{self.classes_.tolist()}."
+            )
         present = np.unique(labels)
         if self._target_code == OTHER and len(present) < 2:
             raise ValueError(
                 "The classifier puts all rows in 1 class, "
-                f"{self.classes_[present[0]]!r}: there is no other class to move them to."
+                f"{self.classes_.tolist()[present[0]]!r}: there is no other class to move them to."
             )
         if self._target_code != OTHER and self._target_code not in present:
             raise ValueError(
                 "The classifier puts no row of X in the target class "
-                f"{self.classes_[self._target_code]!r}: fit on rows of which it accepts some."
+                f"{self.classes_.tolist()[self._target_code]!r}: fit on rows of which it accepts "
+                "some."
             )
 
     def transform(self, X):
@@ -230,7 +236,8 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         InvalidCounterfactualWarning
             Once, if rows are left without a valid counterfactual.
         """
-        return self._in_output_container(self.explain(X).X_cf, getattr(X, "index", None))
+        index = X.index if backend_of(X).name == "pandas" else None
+        return self._in_output_container(self.explain(X).X_cf, index)
 
     def explain(self, X):
         """Return counterfactuals with what is known of each.
@@ -387,7 +394,7 @@ def unchanged_on_failure(estimator):
         raise
 
 
-def _surrogate(X, y, random_state):
+def _surrogate(X, y, space, random_state):
     """A gradient-boosting classifier trained to imitate y."""
     check_classification_targets(y)
     if len(np.unique(y)) < 2:
@@ -400,13 +407,19 @@ def _surrogate(X, y, random_state):
     boosting = HistGradientBoostingClassifier(
         min_samples_leaf=smallest_leaf, early_stopping=False, random_state=random_state
     )
-    return make_pipeline(FeatureSpace(), boosting).fit(X, y)
+    encoder = FeatureSpace() if space is None else clone(space)
+    # whatever the global setting is when it is asked
+    encoder.set_output(transform="default")
+    return make_pipeline(encoder, boosting).fit(X, y)
 
 
 def _is_fitted(estimator):
     """Whether a classifier can be asked; functions and torch modules always can."""
+    estimator = unfrozen(estimator)
     if is_torch_module(estimator) or not hasattr(estimator, "fit"):
         return True
+    if not hasattr(estimator, "__sklearn_tags__"):
+        return True  # not one that scikit-learn can tell of
     try:
         check_is_fitted(estimator)
     except NotFittedError:
@@ -428,6 +441,7 @@ def _takes_missing(estimator):
     """Whether a classifier says that it takes missing values; the surrogate does."""
     if estimator is None:
         return True
-    if not hasattr(estimator, "__sklearn_tags__"):
+    estimator = unfrozen(estimator)
+    if isinstance(estimator, type) or not hasattr(estimator, "__sklearn_tags__"):
         return False
     return get_tags(estimator).input_tags.allow_nan

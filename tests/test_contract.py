@@ -100,7 +100,7 @@ def test_constraints_hold_on_every_row_of_adult(Explainer, adult):
 
 @every_explainer
 def test_constraints_hold_on_a_mixed_population(Explainer, population):
-    X, _, _ = population
+    _X, _, _ = population
     explainer = fitted_on(population, Explainer)
     queries, _ = mixed_population(300, seed=1)
     queries.loc[queries.index[:20], "job"] = "astronaut"
@@ -244,7 +244,7 @@ def y_pred(model, scaler, X):
 @every_explainer
 def test_unfitted_classifier_is_refused(Explainer, population):
     X, y, _ = population
-    with pytest.raises(NotFittedError, match="is not fitted. Fit it before the explainer"):
+    with pytest.raises(NotFittedError, match="is not fitted"):
         Explainer(LogisticRegression()).fit(X, y)
 
 
@@ -407,7 +407,7 @@ def test_one_infeasible_row_does_not_fail_the_batch(Explainer, population):
 
 @every_explainer
 def test_nothing_may_change(Explainer, population):
-    X, _, model = population
+    X, _, _model = population
     explainer = fitted_on(
         population, Explainer, feature_space=FeatureSpace(immutable_features=list(X))
     )
@@ -433,7 +433,7 @@ def test_pandas_frame_keeps_columns_dtypes_and_index(Explainer):
 @every_explainer
 def test_polars_frame_keeps_columns_and_dtypes(Explainer):
     pl = pytest.importorskip("polars")
-    X, y = mixed_population(200, missing=False)
+    X, _y = mixed_population(200, missing=False)
     X = pl.DataFrame({name: X[name].to_list() for name in X}).with_columns(
         pl.col("age").cast(pl.Int16), pl.col("job").cast(pl.Categorical)
     )

@@ -142,7 +142,10 @@ class LinearRule(ClassifierMixin, BaseEstimator):
 
 def _lookup(column, table):
     """Numbers that a table gives for the values of a column."""
-    unknown = sorted(set(column) - set(table), key=str)
+    import pandas as pd
+
+    codes, values = pd.factorize(column, use_na_sentinel=False)
+    unknown = sorted(set(values) - set(table), key=str)
     if unknown:
         raise ValueError(f"{column.name} must hold {list(table)} and nothing else; got {unknown}.")
-    return np.array([table[value] for value in column], dtype=np.float64)
+    return np.array([table[value] for value in values], dtype=np.float64)[codes]

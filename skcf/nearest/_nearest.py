@@ -42,7 +42,8 @@ class NearestExplainer(BaseCounterfactual):
     n_neighbors : int, default=3
         Number of nearest rows to start from; after refining, the cheapest is kept.
     refine : bool, default=True
-        Whether to undo and shorten changes. If False, counterfactuals are real rows.
+        Whether to undo and shorten changes. If False, counterfactuals are real rows, except
+        where no real one is allowed (see Notes).
     min_margin : float, default=1e-4
         Distance from the decision boundary, on the logit scale, that a shortened
         counterfactual keeps, so that rounding cannot flip it back.
@@ -92,7 +93,7 @@ class NearestExplainer(BaseCounterfactual):
     >>> malignant = X[model.predict(X) == 0]
     >>> result = explainer.explain(malignant)
     >>> result
-    <CounterfactualResult of 213 rows: 213 found>
+    <CounterfactualResult of 209 rows: 209 found>
     >>> bool((model.predict(result.X_cf) == 1).all())
     True
     """
@@ -178,13 +179,17 @@ class NearestExplainer(BaseCounterfactual):
     def _probe(self, Z, own, rows, oracle, stranded):
         """Impose the constraints on target rows, and keep the cheapest that stays valid.
 
-        Half of the rows that are tried are the nearest, half a systematic sample of all.
+        Half of the rows that are tried are the nearest, half a systematic sample of all that
+        are in the target class.
         """
         targets, n_half = self._targets, N_PROBES // 2
         index, _ = targets.nearest(
             Z[stranded], own[stranded], self._target_code, k=n_half, metric=self.metric, impose=True
         )
-        sample = np.linspace(0, len(targets.Z) - 1, n_half).astype(np.intp)
+        pool = np.arange(len(targets.Z))
+        if self._target_code != OTHER:
+            pool = pool[targets.labels == self._target_code]
+        sample = pool[np.linspace(0, len(pool) - 1, n_half).astype(np.intp)]
         index = np.column_stack([index, np.broadcast_to(sample, (len(stranded), n_half))])
         place, rank = np.nonzero(index >= 0)
         of, picked = stranded[place], index[place, rank]

@@ -8,7 +8,9 @@ it: a move is feasible exactly where projecting it changes nothing.
 
 import numpy as np
 
-__all__ = ["Constraints", "same"]
+from skcf.space._features import FOREIGN, UNSEEN
+
+__all__ = ["Constraints", "representable", "same"]
 
 
 class Constraints:
@@ -26,20 +28,25 @@ class Constraints:
         Permitted range of numeric features, where one is given.
     permitted : dict of int -> ndarray of bool, shape (n_categories,)
         Permitted categories of every categorical feature.
+    restricted : set of int
+        Categorical features with a permitted range; an unseen category is not in it.
     """
 
-    def __init__(self, features, frozen, direction, bounds, permitted):
+    def __init__(self, features, frozen, direction, bounds, permitted, restricted):
         self.features = features
         self.frozen = frozen
         self.direction = direction
         self.permitted = permitted
+        self.restricted = restricted
         self.integer = np.array([feature.integer for feature in features])
         self.nominal = np.array([feature.kind == "category" for feature in features])
-        self.numeric = np.flatnonzero([feature.n_categories == 0 for feature in features])
         self.categorical = sorted(permitted)
+        self.numeric = np.array([j for j in range(len(features)) if j not in permitted], dtype=int)
         self.low, self.high = np.full((2, len(features)), np.nan)
         for j in self.numeric:
-            self.low[j], self.high[j] = _representable(features[j], *bounds.get(j, (-np.inf, np.inf)))
+            self.low[j], self.high[j] = representable(
+                features[j], *bounds.get(j, (-np.inf, np.inf))
+            )
 
     def project(self, Z, reference):
         """Find the nearest rows that are allowed for the reference rows.
@@ -66,6 +73,7 @@ class Constraints:
         """Clip to the interval, then to whole numbers; a value kept is kept as it is."""
         columns = self.numeric
         low, high = self._intervals(reference)
+        Z = np.where(np.isnan(Z), reference, Z)  # a missing value is never proposed
         nearest = np.clip(Z, low, high)
         whole = self.integer[columns]
         nearest[:, whole] = np.clip(
@@ -74,8 +82,9 @@ class Constraints:
         for place, j in enumerate(columns):
             nearest[:, place] = self.features[j].snap(nearest[:, place])
         inside = (reference >= low) & (reference <= high)
-        keep = inside & (np.abs(Z - reference) <= np.abs(Z - nearest))
-        keep |= np.isnan(Z) | self._stuck(reference, low, high)
+        # strictly: far outside, where both differences round to the same, the bound is nearer
+        keep = inside & (np.abs(Z - reference) < np.abs(Z - nearest))
+        keep |= self._stuck(reference, low, high)
         return np.where(keep, reference, nearest)
 
     def _intervals(self, reference):
@@ -96,9 +105,13 @@ class Constraints:
     def _project_nominal(self, j, codes, reference):
         """Take the proposed category, else keep the reference's, else the commonest permitted."""
         proposed = self._proposed(j, codes, reference)
-        common = np.argmax(np.where(self.permitted[j], self.features[j].counts, -1))
-        fallback = np.where(self._is_permitted(j, reference), reference, float(common))
+        fallback = np.where(self._is_permitted(j, reference), reference, self._commonest(j))
         return np.where(self._is_permitted(j, proposed), proposed, fallback)
+
+    def _commonest(self, j):
+        """The permitted category that most rows of fit have."""
+        counts = np.where(self.permitted[j], self.features[j].counts, -1)
+        return float(np.argmax(counts)) if len(counts) else np.nan
 
     def _project_ordinal(self, j, codes, reference):
         """Take the allowed category that is nearest in the order; the lower one in a tie."""
@@ -106,13 +119,18 @@ class Constraints:
         allowed = self._reachable(j, reference)
         steps = np.abs(proposed[:, None] - np.arange(allowed.shape[1]))
         nearest = np.where(allowed, steps, np.inf).argmin(axis=1).astype(np.float64)
-        keep = ~allowed.any(axis=1) | ~(proposed >= 0)
+        # a value without a place in the order has no neighbour to move to
+        nearest = np.where(proposed >= 0, nearest, self._commonest(j))
+        keep = ~allowed.any(axis=1) | (~(proposed >= 0) & self._is_permitted(j, reference))
         return np.where(keep, reference, nearest)
 
     def _proposed(self, j, codes, reference):
         """Whole codes; missing and unseen ones are never proposed but kept from the reference."""
         last = self.features[j].n_categories - 1
-        return np.where(codes >= -0.5, np.clip(np.rint(codes), 0, last), reference)
+        if last < 0:  # a column that was missing throughout
+            return reference
+        kept = np.isnan(codes) | (codes == UNSEEN) | (codes == FOREIGN)
+        return np.where(kept, reference, np.clip(np.rint(codes), 0, last))
 
     def _reachable(self, j, reference):
         """Categories of an ordinal feature that a row may have, shape (n_rows, n_categories)."""
@@ -127,7 +145,7 @@ class Constraints:
         seen = codes >= 0
         permitted = self.permitted[j]
         listed = permitted[np.where(seen, codes, 0).astype(np.intp)] if len(permitted) else seen
-        return np.where(seen, listed, np.isnan(codes) | permitted.all())
+        return np.where(seen, listed, np.isnan(codes) | (j not in self.restricted))
 
     def blocked(self, reference):
         """Tell which values of the reference rows are not allowed and cannot be left.
@@ -153,7 +171,7 @@ class Constraints:
 
     def _outside(self, Z):
         """Tell which values are out of bounds whatever row they replace, shape of Z."""
-        outside = (Z < self.low) | (Z > self.high)
+        outside = (self.low > Z) | (self.high < Z)
         for j in self.categorical:
             outside[:, j] = ~self._is_permitted(j, Z[:, j])
         return outside
@@ -221,19 +239,17 @@ class Constraints:
 
 def same(Z, other):
     """Elementwise equality of encoded rows, where two missing values are equal."""
-    return (Z == other) | (np.isnan(Z) & np.isnan(other))
+    return (other == Z) | (np.isnan(Z) & np.isnan(other))
 
 
-def _representable(feature, low, high):
+def representable(feature, low, high):
     """Move the bounds of a numeric feature inwards to numbers that its column can hold."""
     smallest, largest = feature.dtype_limits()
     low, high = max(low, smallest), min(high, largest)
-    if feature.integer:
-        return np.ceil(low), np.floor(high)
     number = feature.float_type
     inner_low, inner_high = number(low), number(high)
-    if inner_low < low:
+    if float(inner_low) < low:  # as floats: numpy would compare in the narrow type
         inner_low = np.nextafter(inner_low, number(np.inf))
-    if inner_high > high:
+    if float(inner_high) > high:
         inner_high = np.nextafter(inner_high, number(-np.inf))
     return float(inner_low), float(inner_high)

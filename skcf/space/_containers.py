@@ -70,22 +70,24 @@ class ArrayBackend:
         return np.zeros(len(column), dtype=bool)
 
     def to_float(self, column):
+        if column.dtype.kind in "US":
+            raise ValueError(f"text ({str(column[0])!r})")
         if column.dtype.kind != "O":
             return column.astype(np.float64)
-        filled = column.copy()
-        filled[self.missing(column)] = np.nan
-        return filled.astype(np.float64)
+        return _objects_to_float(column, self.missing(column))
 
     def to_objects(self, column):
         return column.astype(object)
 
     def from_float(self, values, dtype):
-        if np.dtype(dtype).kind == "O":
-            return values.astype(object)
+        if np.dtype(dtype).kind in "iu" and np.isnan(values).any():
+            raise ValueError("an integer array cannot hold missing values")
         return values.astype(dtype)
 
     def from_objects(self, values, dtype):
-        return values if dtype is None else values.astype(dtype)
+        if dtype is None:
+            return values
+        return values.astype(dtype.kind if dtype.kind in "US" else dtype)  # as long as it takes
 
     def concat(self, first, second):
         return np.concatenate([first, second])
@@ -138,19 +140,24 @@ class PandasBackend:
         return column.isna().to_numpy(dtype=bool)
 
     def to_float(self, column):
-        if column.dtype == object:
-            return ArrayBackend().to_float(column.to_numpy(dtype=object))
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        if self.kind(column) in (INTEGER, CONTINUOUS):
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return _objects_to_float(self.to_objects(column), self.missing(column))
 
     def to_objects(self, column):
         return column.to_numpy(dtype=object)
 
     def from_float(self, values, dtype):
-        series = _pandas().Series(values)
+        series = _pandas().Series(values, copy=True)  # not the memory of the codes
         return series if dtype == np.float64 else series.astype(dtype)
 
     def from_objects(self, values, dtype):
         series = _pandas().Series(values, dtype=object)
+        if (
+            isinstance(dtype, _pandas().CategoricalDtype)
+            and not series.isin(dtype.categories).all()
+        ):
+            raise ValueError("these are no categories of the dtype")  # pandas would drop them
         return series.infer_objects() if dtype is None else series.astype(dtype)
 
     def concat(self, first, second):
@@ -159,8 +166,17 @@ class PandasBackend:
             dtype = self._joint_categories(first.dtype, second)
             first, second = first.astype(dtype), second.astype(dtype)
         elif second.dtype != first.dtype:
-            second = second.astype(first.dtype)
+            second = self._cast(second, first.dtype)
         return pd.concat([first, second], ignore_index=True)
+
+    def _cast(self, column, dtype):
+        """Write a column in a dtype, if that loses nothing; True for None would."""
+        try:
+            with np.errstate(all="ignore"):
+                cast = column.astype(dtype)
+        except (TypeError, ValueError, OverflowError):
+            return column
+        return cast if _same_values(self, column, cast) else column
 
     def _joint_categories(self, dtype, column):
         values = column.dropna().unique()
@@ -201,7 +217,7 @@ class PolarsBackend:
             return INTEGER
         if column.dtype.is_float():
             return CONTINUOUS
-        return OBJECT if column.dtype == pl.Object else UNSUPPORTED
+        return UNSUPPORTED
 
     def is_ordered(self, column):
         return False
@@ -216,8 +232,8 @@ class PolarsBackend:
         return missing.to_numpy()
 
     def to_float(self, column):
-        if column.dtype == _polars().Object:
-            return ArrayBackend().to_float(self.to_objects(column))
+        if self.kind(column) not in (INTEGER, CONTINUOUS):
+            return _objects_to_float(self.to_objects(column), self.missing(column))
         return column.cast(_polars().Float64).to_numpy().astype(np.float64)
 
     def to_objects(self, column):
@@ -227,23 +243,33 @@ class PolarsBackend:
 
     def from_float(self, values, dtype):
         pl = _polars()
-        if dtype == pl.Object:
-            return pl.Series(values.astype(object).tolist(), dtype=pl.Object)
-        series = pl.Series(values)
+        series = pl.Series(values.copy())  # not the memory of the codes
         return series.cast(dtype) if dtype.is_float() else series.fill_nan(None).cast(dtype)
 
     def from_objects(self, values, dtype):
         values = [None if is_missing_scalar(value) else value for value in values]
-        return _polars().Series(values, dtype=dtype, strict=dtype is not None)
+        try:
+            return _polars().Series(values, dtype=dtype, strict=dtype is not None)
+        except _polars().exceptions.PolarsError as error:
+            raise ValueError(str(error)) from error
 
     def concat(self, first, second):
         pl = _polars()
         if first.dtype != second.dtype:
-            if isinstance(first.dtype, pl.Enum) and isinstance(second.dtype, pl.Enum):
-                wider = pl.Enum(first.dtype.categories.append(second.dtype.categories).unique())
-                first = first.cast(wider)
-            second = second.cast(first.dtype)
-        return pl.concat([first.rename(""), second.rename("")], rechunk=True)
+            first = self._widened(first, second)
+            cast = second.cast(first.dtype, strict=False)
+            second = cast if _same_values(self, second, cast) else second
+        frames = [column.alias("").to_frame() for column in (first, second)]
+        return pl.concat(frames, how="vertical_relaxed", rechunk=True).to_series()
+
+    def _widened(self, column, other):
+        """Add the other column's values to the categories of an Enum."""
+        if not isinstance(column.dtype, _polars().Enum):
+            return column
+        known = column.dtype.categories.to_list()
+        new = [value for value in other.unique(maintain_order=True).to_list() if value is not None]
+        extra = [value for value in new if value not in known]
+        return column.cast(_polars().Enum([*known, *extra])) if extra else column
 
     def take(self, column, positions):
         return column.gather(positions)
@@ -251,6 +277,33 @@ class PolarsBackend:
     def assemble(self, columns, names, index):
         named = [column.alias(name) for column, name in zip(columns, names, strict=True)]
         return _polars().DataFrame(named)
+
+
+def _objects_to_float(objects, missing):
+    """Read Python numbers as floats; what floats cannot carry exactly is an error."""
+    present = objects[~missing]
+    for value in present:
+        if isinstance(value, str | bytes):
+            raise ValueError(f"text ({value!r})")
+    try:
+        numbers = present.astype(np.float64)
+        inexact = np.asarray(numbers != present, dtype=bool)
+    except OverflowError:
+        raise ValueError(f"{max(present, key=abs)!r}, which floats cannot carry exactly") from None
+    if inexact.any():
+        raise ValueError(f"{present[inexact][0]!r}, which floats cannot carry exactly")
+    floats = np.full(len(objects), np.nan)
+    floats[~missing] = numbers
+    return floats
+
+
+def _same_values(backend, column, other):
+    """Whether two native columns hold the same values, and miss the same."""
+    missing = backend.missing(column)
+    if not np.array_equal(missing, backend.missing(other)):
+        return False
+    pair = [backend.to_objects(c)[~missing].tolist() for c in (column, other)]
+    return pair[0] == pair[1]
 
 
 def _pandas():
@@ -315,22 +368,32 @@ class Table:
         """Put the columns into their container."""
         return self.backend.assemble(self.columns, self.names, self.index)
 
-    def converted(self, backend, names, dtypes=None):
-        """Write the columns in another backend, with the dtypes given or inferred.
+    def converted(self, backend, names):
+        """Write the columns in another backend, each with the dtype that its values suggest.
 
-        Values are typed column by column: a cast of the whole would turn the integers
-        and categories of a mixed table to objects.
+        Column by column: a cast of the whole would turn the integers and categories of a
+        mixed table to objects.
         """
         if backend is self.backend:
             return self
-        dtypes = [None] * len(self.columns) if dtypes is None else dtypes
-        columns = [
-            backend.from_objects(self.backend.to_objects(column), dtype)
-            for column, dtype in zip(self.columns, dtypes, strict=True)
-        ]
-        if backend.name == "array" and all(d is None for d in dtypes):
-            columns = [self._natural_array(column) for column in self.columns]
-        return Table(backend, columns, names, None)
+        if backend.name == "array":
+            return Table(backend, [self._natural_array(column) for column in self.columns], names)
+        objects = [self.backend.to_objects(column) for column in self.columns]
+        return Table(backend, [backend.from_objects(values, None) for values in objects], names)
+
+    def like(self, other):
+        """Write the columns in the container of another table, with its labels.
+
+        In another backend they take the other table's dtypes, where these can hold them.
+        """
+        columns = self.converted(other.backend, other.names).columns
+        if other.backend is not self.backend:
+            none = np.empty(0, dtype=np.intp)
+            columns = [
+                other.backend.concat(other.backend.take(theirs, none), column)
+                for theirs, column in zip(other.columns, columns, strict=True)
+            ]
+        return Table(other.backend, columns, other.names, other.index)
 
     def _natural_array(self, column):
         """Numbers as a numeric array, everything else as objects."""
@@ -352,6 +415,10 @@ def checked_container(X, name="X"):
     backend = backend_of(X)
     if backend.name == "array":
         return _checked_array(X, name)
+    labels = list(X.columns)
+    if len(set(labels)) < len(labels):
+        twice = sorted({str(label) for label in labels if labels.count(label) > 1})
+        raise ValueError(f"{name} has several columns of the same name: {twice}.")
     if X.shape[1] == 0:
         raise ValueError(
             f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required."

@@ -106,6 +106,54 @@ class MoveCost:
         out[self.constraints.blocked(reference).any(axis=1)] = np.inf
         return out
 
+    def plain_columns(self, reference, Z):
+        """Find the features that vary, if moves differ in plain numbers alone.
+
+        Parameters
+        ----------
+        reference : ndarray of float64, shape (n_reference, n_features)
+            Encoded rows to move from.
+        Z : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows to move to.
+
+        Returns
+        -------
+        ndarray of int, or None
+            None where categories, missing values or constraints have a say.
+        """
+        columns = [j for j in range(Z.shape[1]) if _varies(reference[:, j], Z[:, j])]
+        columns = np.array(columns, dtype=np.intp)
+        constraints = self.constraints
+        if not np.isin(columns, constraints.numeric).all():
+            return None
+        if constraints.frozen[columns].any() or constraints.direction[columns].any():
+            return None
+        if np.isnan(reference[:, columns]).any() or np.isnan(Z[:, columns]).any():
+            return None
+        blocked = constraints.blocked(reference).any()
+        return None if blocked or not constraints.admissible(Z).all() else columns
+
+    def scaled_columns(self, columns, metric):
+        """Make a function that scales features so that moves cost Minkowski distances.
+
+        Parameters
+        ----------
+        columns : ndarray of int
+            Features that vary.
+        metric : {"cityblock", "euclidean", "sqeuclidean"}
+            The last costs the square of the distance.
+
+        Returns
+        -------
+        scaled : callable
+            Takes encoded rows and gives points.
+        power : int
+            The distance's power.
+        """
+        power = 1 if metric == "cityblock" else 2
+        factor = self.weight[columns] ** (1 / power) / self.scale[columns]
+        return lambda Z: Z[:, columns] * factor, power
+
 
 def _varies(x, y):
     """Whether two columns together hold more than one value."""

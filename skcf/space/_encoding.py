@@ -37,9 +37,9 @@ class Encoding:
 
     def conform(self, table):
         """Write a table in the container seen in fit."""
-        return table.converted(self.backend, self.names, self.dtypes)
+        return table.converted(self.backend, self.names)
 
-    def encode(self, table, origin=None, rows=None):
+    def encode(self, table, origin=None, rows=None, unseen=None):
         """Write rows as floats.
 
         Parameters
@@ -50,6 +50,8 @@ class Encoding:
             Reference rows, whose unseen categories count as kept.
         rows : ndarray of int, optional
             Which reference row each row goes with; by default, one by one.
+        unseen : list of dict, optional
+            For each feature, the codes that tell unseen categories apart; new ones are added.
 
         Returns
         -------
@@ -57,7 +59,11 @@ class Encoding:
         """
         if origin is not None and rows is None:
             rows = np.arange(table.n_rows)
-        columns = [feature.encode(table, origin, rows) for feature in self.features]
+        unseen = [None] * len(self.features) if unseen is None else unseen
+        columns = [
+            feature.encode(table, origin, rows, codes)
+            for feature, codes in zip(self.features, unseen, strict=True)
+        ]
         return np.column_stack(columns)
 
     def as_floats(self, table):

@@ -8,9 +8,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skcf._compat import StrOptions, fit_context
+from skcf.space._constraints import same
 from skcf.space._containers import Table, backend_of, checked_container
 from skcf.space._cost import METRICS, MoveCost
 from skcf.space._encoding import Encoding
+from skcf.space._features import UNSEEN
 from skcf.space._specification import (
     Columns,
     build_constraints,
@@ -190,7 +192,9 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         self.scale_ = build_scale(self.scale, features, Z)
         self.costs_ = MoveCost(self.constraints_, self.weight_, self.scale_)
         self.feature_kinds_ = {feature.name: feature.kind for feature in features}
-        self.categories_ = {f.name: list(f.categories) for f in features if hasattr(f, "categories")}
+        self.categories_ = {
+            f.name: list(f.categories) for f in features if hasattr(f, "categories")
+        }
         return self
 
     def transform(self, X):
@@ -234,13 +238,14 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         Z = self._checked_codes(X)
         if reference is None:
             decoded = self.encoding_.decoder()(Z)
-            index = getattr(X, "index", None) if decoded.backend.name == "pandas" else None
+            index = X.index if backend_of(X).name == "pandas" else None
             return replace(decoded, index=index).container()
         origin = self._tabulate(reference)
         if origin.n_rows != len(Z):
             raise ValueError(
                 f"reference has {origin.n_rows} rows, but there are {len(Z)} encoded ones."
             )
+        self._check_kept(Z, self._encode(origin))
         return self._restore(self.encoding_.decoder(origin)(Z), reference)
 
     def project(self, Z, reference):
@@ -350,12 +355,12 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of float64, shape (n_samples_X, n_samples_Y)
-            Infinite where the constraints forbid the move. Categories that fit did not see
-            all look alike here.
+            Infinite where the constraints forbid the move.
         """
         check_is_fitted(self)
         _check_metric(metric, exponent)
-        Z, W = self._encode(self._tabulate(X)), self._encode(self._tabulate(Y))
+        unseen = [{} for _ in self.scale_]  # shared: each unseen category differs from the others
+        Z, W = (self._encode(self._tabulate(rows), unseen=unseen) for rows in (X, Y))
         return self.costs_.pairwise(Z, W, metric, exponent)
 
     def get_feature_names_out(self, input_features=None):
@@ -382,19 +387,15 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         """Check a container and its column names, and split it into columns."""
         X = checked_container(X)
         validate_data(self, X, reset=reset, skip_check_array=True)
-        table = Table.of(X)
-        if table.names is not None and len(set(table.names)) < len(table.names):
-            twice = sorted({str(name) for name in table.names if list(table.names).count(name) > 1})
-            raise ValueError(f"X has several columns of the same name: {twice}.")
-        return table
+        return Table.of(X)
 
     def _tabulate(self, X):
         """Check rows against those of fit, and split them into columns of fit's container."""
         return self.encoding_.conform(self._checked_table(X, reset=False))
 
-    def _encode(self, table, origin=None, rows=None):
+    def _encode(self, table, origin=None, unseen=None):
         """Encode rows, and refuse infinite values."""
-        Z = self.encoding_.encode(table, origin, rows)
+        Z = self.encoding_.encode(table, origin, unseen=unseen)
         infinite = np.isinf(Z).any(axis=0)
         if infinite.any():
             names = [self.encoding_.features[j].name for j in np.flatnonzero(infinite)]
@@ -424,24 +425,40 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
             )
         for j in self.constraints_.categorical:
             feature, codes = self.encoding_.features[j], Z[:, j]
-            wrong = (codes != np.rint(codes)) | (codes >= feature.n_categories) | (codes < -2)
+            wrong = (codes != np.rint(codes)) | (codes >= feature.n_categories) | (codes < UNSEEN)
             wrong &= ~np.isnan(codes)
             if wrong.any():
                 raise ValueError(
                     f"{codes[wrong][0]} is no code of {feature.name!r}, which has categories 0 to "
                     f"{feature.n_categories - 1}; project rows before decoding them."
                 )
+        for j in self.constraints_.numeric:
+            feature = self.encoding_.features[j]
+            wrong = np.flatnonzero(~feature.holds(Z[:, j]))
+            if len(wrong):
+                raise ValueError(
+                    f"{Z[wrong[0], j]:g} is no value of {feature.name!r}, whose dtype is "
+                    f"{feature.dtype}; project rows before decoding them."
+                )
         return Z
+
+    def _check_kept(self, Z, reference):
+        """What only the reference rows can say must be what they say."""
+        kept = np.isnan(Z)
+        kept[:, self.constraints_.categorical] |= Z[:, self.constraints_.categorical] == UNSEEN
+        other = kept & ~same(Z, reference)
+        if other.any():
+            names = [self.encoding_.features[j].name for j in np.flatnonzero(other.any(axis=0))]
+            raise ValueError(
+                "Encoded rows hold missing values, or categories that were not seen in fit, where "
+                f"their reference rows do not, in column(s) {names}."
+            )
 
     def _restore(self, table, like):
         """Put a table of fit's container into the container of the rows that a user gave."""
         if self.encoding_.backend_name == "array":
             return table.container()
-        backend = backend_of(like)
-        names = getattr(like, "columns", None)
-        table = table.converted(backend, names)
-        index = like.index if backend.name == "pandas" else None
-        return replace(table, names=names, index=index).container()
+        return table.like(Table.of(checked_container(like))).container()
 
     def __sklearn_tags__(self):
         """Say that categories, text and missing values are taken."""

@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from skcf.space._containers import CATEGORY, CONTINUOUS, INTEGER
+from skcf.space._containers import CATEGORY, CONTINUOUS, INTEGER, UNSUPPORTED
 
 __all__ = ["CategoricalFeature", "NumericFeature"]
 
@@ -20,7 +20,8 @@ UNSEEN = -1.0
 FOREIGN = -2.0
 """Code of an unseen category that is not the reference row's: never allowed."""
 
-LARGEST_EXACT_INTEGER = 2**53
+LARGEST_EXACT_INTEGER = 2**53 - 1
+"""Beyond it two whole numbers share one float."""
 
 
 class NumericFeature:
@@ -46,72 +47,94 @@ class NumericFeature:
         self.dtype = dtype
         self.integer = integer
         self.kind = INTEGER if integer else CONTINUOUS
+        self.integer_type, self.float_type = _integer_type(dtype), _float_type(dtype)
 
-    def encode(self, table, origin=None, rows=None):
-        """Read the column as floats; see `CategoricalFeature.encode`."""
-        column = table.columns[self.positions[0]]
-        try:
-            values = table.backend.to_float(column)
-        except (ValueError, table_errors()) as error:
+    def fit(self, table):
+        """Check that whole numbers are whole, and remember how a missing value is written."""
+        values = self.encode(table)
+        fractions = values[np.isfinite(values) & (values != np.rint(values))]
+        if self.integer and len(fractions):
             raise ValueError(
-                f"Column {self.name!r} was numeric in fit, but holds text now: {error}. If it "
-                "holds categories, name it in categorical_features."
-            ) from error
-        if self.integer and np.any(np.abs(values) > LARGEST_EXACT_INTEGER):
+                f"integer_features names {self.name!r}, but it holds {fractions[0]}: expected "
+                "whole numbers."
+            )
+        missing = np.flatnonzero(np.isnan(values))[:1]
+        self._marker = table.backend.take(table.columns[self.positions[0]], missing)
+        return self
+
+    def encode(self, table, origin=None, rows=None, unseen=None):
+        """Read the column as floats; see `CategoricalFeature.encode`."""
+        values = _read_floats(table, self.positions[0])
+        if self.integer:
+            self._check_integers(values)
+        return self.snap(values)
+
+    def _check_integers(self, values):
+        finite = np.isfinite(values)  # infinite values have an error of their own
+        if np.any(finite & (np.abs(values) > LARGEST_EXACT_INTEGER)):
             raise ValueError(
                 f"Column {self.name!r} holds integers beyond 2**53, which floats cannot carry "
                 "exactly; an identifier is no feature: drop it, or name it in "
                 "categorical_features."
             )
-        return values
+        wrong = finite & ~self.holds(values)
+        if wrong.any():
+            raise ValueError(
+                f"Column {self.name!r} had dtype {self.dtype} in fit, which cannot hold "
+                f"{values[wrong][0]:g}."
+            )
 
-    @property
-    def float_type(self):
-        """The float type whose precision the column's dtype has."""
-        bits = re.search(r"float(16|32)|halffloat|float\[", str(self.dtype).lower())
-        if bits is None:
-            return np.float64
-        return np.float16 if bits.group(1) == "16" or bits.group() == "halffloat" else np.float32
+    def holds(self, values):
+        """Tell which values the column's dtype can hold; missing ones count as held."""
+        low, high = self.dtype_limits()
+        held = np.isfinite(values) & (low <= values) & (values <= high)
+        if self.integer_type is not None:
+            held &= values == np.rint(values)
+        return held | np.isnan(values)
 
     def snap(self, values):
         """Round to what the column's dtype can hold, so that decoding changes nothing."""
         if self.float_type is np.float64:
             return values
-        return values.astype(self.float_type).astype(np.float64)
+        with np.errstate(over="ignore"):
+            return values.astype(self.float_type).astype(np.float64)
 
     def dtype_limits(self):
-        """Smallest and largest number that the column's dtype can hold."""
-        bits = re.search(r"(u?)int(8|16|32|64)", str(self.dtype).lower())
-        if bits is None:
-            return -np.inf, np.inf
-        info = np.iinfo(bits.group(0))
-        return float(max(info.min, -LARGEST_EXACT_INTEGER)), float(
-            min(info.max, LARGEST_EXACT_INTEGER)
-        )
+        """Smallest and largest number that the column's dtype, and a float, can hold."""
+        low, high = -np.inf, np.inf
+        if self.integer:
+            low, high = -LARGEST_EXACT_INTEGER, LARGEST_EXACT_INTEGER
+        if self.integer_type is not None:
+            info = np.iinfo(self.integer_type)
+            low, high = max(low, info.min), min(high, info.max)
+        elif self.float_type is not np.float64:
+            info = np.finfo(self.float_type)
+            low, high = max(low, float(info.min)), min(high, float(info.max))
+        return float(low), float(high)
 
     def pools(self, origin):
         """Columns that a missing value is taken from; see `CategoricalFeature.pools`."""
-        return None if origin is None else [origin.columns[self.positions[0]]]
+        return [self._marker if origin is None else origin.columns[self.positions[0]]]
 
     def decode(self, codes, backend, pools, rows):
         """Write floats as a column of the dtype seen in fit."""
         if self.integer and str(self.dtype) == "object":
             column = backend.from_objects(_whole_numbers(codes), self.dtype)
         else:
-            column = self._from_float(codes, backend, pools)
-        missing = np.isnan(codes)
-        if pools is not None and missing.any():
-            # the reference knows which of None, NaN and NA stood there
-            positions = np.where(missing, len(codes) + rows, np.arange(len(codes)))
-            column = backend.take(backend.concat(column, pools[0]), positions)
+            column = self._from_float(codes, backend)
+        missing = np.flatnonzero(np.isnan(codes))
+        if len(missing) and len(pools[0]) and not _has_one_marker(column.dtype):
+            # the reference, or else fit, knows which of None, NaN, null and NA stood there
+            source = np.zeros_like(missing) if rows is None else rows[missing]
+            markers = backend.take(pools[0], source)
+            positions = np.arange(len(codes))
+            positions[missing] = len(codes) + np.arange(len(missing))
+            column = backend.take(backend.concat(column, markers), positions)
         return [column]
 
-    def _from_float(self, codes, backend, pools):
-        dtype = self.dtype
-        if pools is not None and "float64" in (str(pools[0].dtype).lower()) and not self.integer:
-            dtype = pools[0].dtype  # the reference may be of higher precision than fit was
+    def _from_float(self, codes, backend):
         try:
-            return backend.from_float(codes, dtype)
+            return backend.from_float(codes, self.dtype)
         except (ValueError, TypeError):
             # missing values in a query, where the column had none in fit
             return backend.from_float(codes, np.float64)
@@ -141,18 +164,25 @@ class CategoricalFeature:
     def fit(self, table, categories=None):
         """Learn the categories: those seen, after those declared in order, if any."""
         keys, missing = self._keys(table)
-        seen = dict.fromkeys(key for key, gap in zip(keys, missing, strict=True) if not gap)
+        try:
+            seen = dict.fromkeys(key for key, gap in zip(keys, missing, strict=True) if not gap)
+        except TypeError as error:
+            raise self._no_category(error) from error
         if categories is None:
             categories = sorted(seen, key=lambda key: (type(key).__name__, key))
-        unknown = [key for key in seen if key not in set(categories)]
+        self._code = {key: code for code, key in enumerate(categories)}
+        unknown = [key for key in seen if key not in self._code]
         if unknown:
             raise ValueError(
                 f"ordinal_features[{self.name!r}] lists {list(categories)}, but the column also "
                 f"holds {unknown[:5]}."
             )
+        if len(self._code) < len(categories):
+            raise ValueError(
+                f"ordinal_features[{self.name!r}] lists a category twice: {categories}."
+            )
         self.categories = list(categories)
         self.n_categories = len(self.categories)
-        self._code = {key: code for code, key in enumerate(self.categories)}
         codes = np.fromiter((self._code.get(key, -1) for key in keys), np.intp, len(keys))
         codes[missing] = -1
         self.counts = np.bincount(codes[codes >= 0], minlength=self.n_categories)
@@ -166,13 +196,29 @@ class CategoricalFeature:
         marker = [first[-1]] if -1 in first else []
         self._marker = self.n_categories if marker else None
         if all(code in first for code in range(self.n_categories)):
-            rows = np.array([first[code] for code in range(self.n_categories)] + marker, dtype=np.intp)
+            rows = np.array(
+                [first[code] for code in range(self.n_categories)] + marker, dtype=np.intp
+            )
             return [backend.take(table.columns[j], rows) for j in self.positions]
         column = table.columns[self.positions[0]]  # declared, unseen: only single columns
+        pool = self._declared_column(backend, column.dtype)
+        return [backend.concat(pool, backend.take(column, np.array(marker, dtype=np.intp)))]
+
+    def _declared_column(self, backend, dtype):
+        """The declared categories as a native column of the dtype given."""
         objects = np.empty(self.n_categories, dtype=object)
         objects[:] = self.categories
-        pool = backend.from_objects(objects, column.dtype)
-        return [backend.concat(pool, backend.take(column, np.array(marker, dtype=np.intp)))]
+        try:
+            pool = backend.from_objects(objects, dtype)
+            held = backend.to_objects(pool).tolist()
+        except (ValueError, TypeError):
+            held = None
+        if held != self.categories:
+            raise ValueError(
+                f"ordinal_features[{self.name!r}] lists {self.categories}, which the column's "
+                f"dtype, {dtype!r}, cannot hold: add them to the dtype's categories."
+            )
+        return pool
 
     def _keys(self, table):
         """One hashable key a row, and which rows have a missing one."""
@@ -180,10 +226,10 @@ class CategoricalFeature:
         missing = np.logical_or.reduce([table.backend.missing(c) for c in columns])
         if len(columns) == 1:
             return table.backend.to_objects(columns[0]).tolist(), missing
-        values = np.column_stack([table.backend.to_float(c) for c in columns]) + 0.0
+        values = np.column_stack([_read_floats(table, j) for j in self.positions]) + 0.0
         return [tuple(row) for row in values.tolist()], missing
 
-    def encode(self, table, origin=None, rows=None):
+    def encode(self, table, origin=None, rows=None, unseen=None):
         """Find the code of each row.
 
         Parameters
@@ -194,6 +240,9 @@ class CategoricalFeature:
             Reference rows; an unseen category counts as kept where it is theirs.
         rows : ndarray of int, optional
             Which reference row each row goes with.
+        unseen : dict, optional
+            Codes of unseen categories, each its own (-1, -2, …); new ones are added. By default
+            they share one.
 
         Returns
         -------
@@ -204,19 +253,24 @@ class CategoricalFeature:
         try:
             codes = np.fromiter((self._code.get(key, UNSEEN) for key in keys), float, len(keys))
         except TypeError as error:
-            raise TypeError(
-                f"Column {self.name!r} holds a value that is neither text nor a number ({error}); "
-                "an argument must be a string or a number."
-            ) from error
+            raise self._no_category(error) from error
         codes[missing] = np.nan
-        unseen = np.flatnonzero(codes == UNSEEN)
-        if len(unseen):
-            self._check_type(keys[unseen[0]])
-            if origin is not None:
-                theirs = self._keys(origin)[0]
-                foreign = [keys[i] != theirs[rows[i]] for i in unseen]
-                codes[unseen[foreign]] = FOREIGN
+        new = np.flatnonzero(codes == UNSEEN)
+        if len(new):
+            self._check_type(keys[new[0]])
+        if len(new) and origin is not None:
+            theirs, gaps = self._keys(origin)
+            foreign = [gaps[rows[i]] or keys[i] != theirs[rows[i]] for i in new]
+            codes[new[foreign]] = FOREIGN
+        elif unseen is not None:
+            codes[new] = [unseen.setdefault(keys[i], UNSEEN - len(unseen)) for i in new]
         return codes
+
+    def _no_category(self, error):
+        return TypeError(
+            f"Column {self.name!r} holds a value that is neither text nor a number ({error}); "
+            "an argument must be a string or a number."
+        )
 
     def _check_type(self, key):
         """An unseen category is kept; text where numbers stood is another column."""
@@ -272,9 +326,40 @@ def _whole_numbers(codes):
     return objects
 
 
-def table_errors():
-    """Errors by which a frame library says that text is no number."""
-    import sys
+def _read_floats(table, position):
+    """Read a column as floats, or say which column holds what is no number."""
+    label = position if table.names is None else table.names[position]
+    column = table.columns[position]
+    if table.backend.kind(column) == UNSUPPORTED:
+        raise TypeError(
+            f"Column {label!r} has dtype {column.dtype}, where numbers are expected: turn it into "
+            "a number (days since a date, say)."
+        )
+    try:
+        return table.backend.to_float(column)
+    except ValueError as error:
+        raise ValueError(
+            f"Column {label!r} holds {error}, where numbers are expected: if it holds categories, "
+            "name it in categorical_features."
+        ) from None
+    except TypeError as error:
+        raise TypeError(f"Column {label!r} holds a value that is no number: {error}.") from None
 
-    polars = sys.modules.get("polars")
-    return polars.exceptions.PolarsError if polars else ValueError
+
+def _integer_type(dtype):
+    """Name of the numpy integer type whose range a column's dtype has, if it is one."""
+    found = re.search(r"u?int(8|16|32|64)\b", str(dtype).lower())
+    return found.group() if found else None
+
+
+def _float_type(dtype):
+    """Find the float type whose precision a column's dtype has."""
+    text = str(dtype).lower()
+    if re.search(r"float16|halffloat", text):
+        return np.float16
+    return np.float32 if re.search(r"float32|float\[", text) else np.float64
+
+
+def _has_one_marker(dtype):
+    """Whether a missing value can only be NaN: in numpy's float columns."""
+    return isinstance(dtype, np.dtype) and dtype.kind == "f"

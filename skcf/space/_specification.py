@@ -8,7 +8,7 @@ import numbers
 
 import numpy as np
 
-from skcf.space._constraints import Constraints
+from skcf.space._constraints import Constraints, representable
 from skcf.space._containers import CATEGORY, CONTINUOUS, INTEGER, OBJECT, is_missing_scalar
 from skcf.space._features import CategoricalFeature, NumericFeature
 
@@ -100,17 +100,34 @@ def build_features(space, table, columns):
     whole = set(columns.positions(space.integer_features, "integer_features"))
     categorical = _categorical_positions(space.categorical_features, columns)
     grouped = {j for group in groups for j in group}
-    for name, chosen in (("integer_features", whole), ("ordinal_features", set(ordinal))):
-        clash = sorted(chosen & (grouped | (set(categorical or ()) if name[0] == "i" else set())))
-        if clash:
-            raise ValueError(
-                f"{name} names {[columns.labels[j] for j in clash]}, which are categorical already."
-            )
+    _refuse_clash("ordinal_features", set(ordinal) & grouped, columns)
+    _refuse_clash("integer_features", whole & grouped.union(ordinal, categorical or ()), columns)
     features = [_group_feature(group, table, columns) for group in groups]
-    for j in range(columns.n_columns):
-        if j not in grouped:
-            features.append(_single_feature(j, table, columns, ordinal, whole, categorical))
-    return sorted(features, key=lambda feature: feature.positions[0])
+    features += [
+        _single_feature(j, table, columns, ordinal, whole, categorical)
+        for j in range(columns.n_columns)
+        if j not in grouped
+    ]
+    categories = {f.positions[0] for f in features if f.kind not in (INTEGER, CONTINUOUS)}
+    _refuse_clash("integer_features", whole & categories, columns)
+    _name_apart(features, columns)
+    return sorted(features, key=lambda feature: min(feature.positions))
+
+
+def _refuse_clash(parameter, positions, columns):
+    if positions:
+        raise ValueError(
+            f"{parameter} names {[columns.labels[j] for j in sorted(positions)]}, which are "
+            "categorical already."
+        )
+
+
+def _name_apart(features, columns):
+    """Call a group by all its columns where its short name is also another feature's."""
+    names = [feature.name for feature in features]
+    for feature in features:
+        if len(feature.positions) > 1 and names.count(feature.name) > 1:
+            feature.name = "|".join(str(columns.labels[j]) for j in feature.positions)
 
 
 def _groups(spec, columns):
@@ -131,9 +148,9 @@ def _categorical_positions(spec, columns):
 def _group_feature(group, table, columns):
     labels = [columns.labels[j] for j in group]
     feature = CategoricalFeature(group, _group_label(labels)).fit(table)
-    values = np.array(feature.categories)
-    one_hot = len(values) <= len(group) + 1 and all(len(np.unique(v)) <= 2 for v in values.T)
-    if not one_hot:
+    values = np.array(feature.categories).reshape(-1, len(group))
+    hot = (values > values.min(axis=0, initial=np.inf)).sum(axis=1)
+    if np.any(hot > 1) or any(len(np.unique(column)) > 2 for column in values.T):
         raise ValueError(
             f"onehot_groups names {labels}, but they are not one-hot: {len(values)} different "
             f"rows in {len(group)} columns."
@@ -143,30 +160,36 @@ def _group_feature(group, table, columns):
 
 def _group_label(labels):
     """The one-hot columns' common beginning, as in 'color' for color_red and color_blue."""
-    import os.path
-
-    common = os.path.commonprefix([str(label) for label in labels]).rstrip("_-=: ")
-    return common or "|".join(map(str, labels))
+    texts = [str(label) for label in labels]
+    alike = [len(set(letters)) == 1 for letters in zip(*texts, strict=False)]
+    common = texts[0][: [*alike, False].index(False)].rstrip("_-=: ")
+    return common or "|".join(texts)
 
 
 def _single_feature(j, table, columns, ordinal, whole, categorical):
     column, label, backend = table.columns[j], columns.labels[j], table.backend
     kind = backend.kind(column)
     if j in ordinal:
-        return CategoricalFeature([j], label, ordered=True).fit(table, list(ordinal[j]))
-    if (categorical is not None and j in categorical) or (kind == CATEGORY and j not in whole):
+        order = _listed_categories(ordinal[j], f"ordinal_features[{label!r}]")
+        return CategoricalFeature([j], label, ordered=True).fit(table, order)
+    if kind == CATEGORY or (categorical is not None and j in categorical):
         ordered = backend.is_ordered(column)
         declared = backend.declared_categories(column) if ordered else None
         return CategoricalFeature([j], label, ordered).fit(table, declared)
     if kind == OBJECT:
         return _object_feature(j, table, label, j in whole)
-    if kind not in (INTEGER, CONTINUOUS, CATEGORY):
+    if kind not in (INTEGER, CONTINUOUS):
         raise TypeError(
             f"Column {label!r} has dtype {column.dtype}, which is neither a number nor a category: "
             "turn it into a number (days since a date, say), or name it in categorical_features."
         )
-    feature = NumericFeature(j, label, column.dtype, kind != CONTINUOUS or j in whole)
-    return _check_whole(feature, table)
+    return NumericFeature(j, label, column.dtype, kind == INTEGER or j in whole).fit(table)
+
+
+def _listed_categories(spec, parameter):
+    if isinstance(spec, str) or not np.iterable(spec):
+        raise ValueError(f"{parameter} must be a list of categories, got {spec!r}.")
+    return list(spec)
 
 
 def _object_feature(j, table, label, whole):
@@ -175,29 +198,10 @@ def _object_feature(j, table, label, whole):
     values = [v for v in backend.to_objects(column) if not is_missing_scalar(v)]
     if backend.name != "array" and all(isinstance(value, str | bool) for value in values):
         return CategoricalFeature([j], label).fit(table)
-    try:
-        backend.to_float(column)
-    except ValueError:
-        text = next(value for value in values if isinstance(value, str))
-        raise ValueError(
-            f"Column {label!r} holds text ({text!r}): name it in categorical_features, or make it "
-            "numeric."
-        ) from None
     whole = whole or (
         len(values) > 0 and all(isinstance(value, numbers.Integral) for value in values)
     )
-    return _check_whole(NumericFeature(j, label, column.dtype, whole), table)
-
-
-def _check_whole(feature, table):
-    values = feature.encode(table)
-    fractions = values[np.isfinite(values) & (values != np.rint(values))]
-    if feature.integer and len(fractions):
-        raise ValueError(
-            f"integer_features names {feature.name!r}, but it holds {fractions[0]}: expected whole "
-            "numbers."
-        )
-    return feature
+    return NumericFeature(j, label, column.dtype, whole).fit(table)
 
 
 def build_constraints(space, features, columns):
@@ -229,24 +233,27 @@ def build_constraints(space, features, columns):
         for i, feature in enumerate(features)
         if feature.kind not in (INTEGER, CONTINUOUS)
     }
-    for j, spec in columns.by_position(space.permitted_range, "permitted_range").items():
+    ranges = columns.by_position(space.permitted_range, "permitted_range")
+    restricted = {owner[j] for j in ranges} & set(permitted)
+    for j, spec in ranges.items():
         feature = features[owner[j]]
         if owner[j] not in permitted:
-            bounds[owner[j]] = _checked_bounds(spec, feature)
+            bounds[owner[j]] = _numeric_bounds(spec, feature)
         elif len(feature.positions) > 1:
             low, high = _checked_bounds(spec, feature)
-            member = np.array(feature.categories)[:, feature.positions.index(j)]
+            members = np.array(feature.categories).reshape(-1, len(feature.positions))
+            member = members[:, feature.positions.index(j)]
             permitted[owner[j]] &= (low <= member) & (member <= high)
         else:
             permitted[owner[j]] = _permitted_categories(spec, feature)
     for i, mask in permitted.items():
         if len(mask) and not mask.any():
             raise ValueError(f"permitted_range leaves no category of {features[i].name!r}.")
-    return Constraints(features, frozen, direction, bounds, permitted)
+    return Constraints(features, frozen, direction, bounds, permitted, restricted)
 
 
 def _checked_direction(sign, feature):
-    if sign not in (-1, 1) or isinstance(sign, bool):
+    if isinstance(sign, bool | np.bool_) or sign not in (-1, 1):
         raise ValueError(
             f"change_direction[{feature.name!r}] must be +1 (may only rise) or -1 (may only fall), "
             f"got {sign!r}."
@@ -267,23 +274,34 @@ def _checked_bounds(spec, feature):
         raise ValueError(f"{parameter} must be (low, high), got {spec!r}.") from None
     if not low <= high:
         raise ValueError(f"{parameter} must have low <= high, got low={low:g} and high={high:g}.")
-    if feature.integer and np.ceil(low) > np.floor(high):
-        raise ValueError(f"{parameter} = {spec!r} holds no whole number.")
+    return low, high
+
+
+def _numeric_bounds(spec, feature):
+    low, high = _checked_bounds(spec, feature)
+    lowest, highest = representable(feature, low, high)
+    if feature.integer:
+        lowest, highest = np.ceil(lowest), np.floor(highest)
+    if lowest > highest:
+        number = "whole number" if feature.integer else "number"
+        raise ValueError(
+            f"permitted_range[{feature.name!r}] = {spec!r} holds no {number} of the column's "
+            f"dtype, {feature.dtype}."
+        )
     return low, high
 
 
 def _permitted_categories(spec, feature):
     """A list of categories, or a (low, high) tuple of an ordinal feature, as a mask."""
     parameter = f"permitted_range[{feature.name!r}]"
-    if isinstance(spec, str) or not np.iterable(spec):
-        raise ValueError(f"{parameter} must be a list of categories, got {spec!r}.")
-    unknown = [value for value in spec if value not in feature.categories]
+    listed = _listed_categories(spec, parameter)
+    unknown = [value for value in listed if value not in feature.categories]
     if unknown:
         raise ValueError(
             f"{parameter} names {unknown}, which fit did not see. Its categories are "
             f"{feature.categories}."
         )
-    codes = [feature.categories.index(value) for value in spec]
+    codes = [feature.categories.index(value) for value in listed]
     if feature.ordered and isinstance(spec, tuple) and len(spec) == 2:
         if codes[0] > codes[1]:
             raise ValueError(f"{parameter} must have low <= high in the order, got {spec!r}.")
@@ -296,16 +314,9 @@ def build_weights(feature_weights, features, columns):
     weight = np.ones(len(features))
     if feature_weights is None:
         return weight
-    if isinstance(feature_weights, dict):
-        given = columns.by_position(feature_weights, "feature_weights")
-    else:
-        given = dict(enumerate(np.asarray(feature_weights, dtype=float)))
-        if len(given) != columns.n_columns:
-            raise ValueError(
-                f"feature_weights has {len(given)} weights, but X has {columns.n_columns} columns."
-            )
+    given = _weights_by_position(feature_weights, columns)
     for i, feature in enumerate(features):
-        values = {float(given[j]) for j in feature.positions if j in given}
+        values = {given[j] for j in feature.positions if j in given}
         if len(values) > 1:
             raise ValueError(
                 f"feature_weights gives the one-hot group {feature.name!r} different weights: "
@@ -318,6 +329,23 @@ def build_weights(feature_weights, features, columns):
                 f"feature_weights[{feature.name!r}] must be finite and at least 0, got {weight[i]}."
             )
     return weight
+
+
+def _weights_by_position(feature_weights, columns):
+    if isinstance(feature_weights, dict):
+        given = columns.by_position(feature_weights, "feature_weights")
+    else:
+        given = dict(enumerate(feature_weights))
+        if len(given) != columns.n_columns:
+            raise ValueError(
+                f"feature_weights has {len(given)} weights, but X has {columns.n_columns} columns."
+            )
+    try:
+        return {j: float(weight) for j, weight in given.items()}
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"feature_weights must be numbers, one a column, got {feature_weights!r}."
+        ) from None
 
 
 def build_scale(scale, features, Z):
@@ -334,11 +362,15 @@ def build_scale(scale, features, Z):
             continue
         values = Z[~np.isnan(Z[:, j]), j]
         if len(values):
-            spread = _SPREADS[scale](values)
-            scales[j] = spread if spread > 0 else values.std()
-        if not scales[j] > 0:
-            scales[j] = 1.0
+            scales[j] = _spread(values, scale)
     return scales
+
+
+def _spread(values, scale):
+    if np.ptp(values) == 0:  # the standard deviation of a constant is a rounding error, not 0
+        return 1.0
+    spread = _SPREADS[scale](values)
+    return spread if spread > 0 else values.std()
 
 
 def _mad(values):
