@@ -722,7 +722,7 @@ def test_ordinal_features_that_the_dtype_cannot_hold_are_refused(make):
 
 
 def test_ordinal_numbers_that_the_dtype_would_cut_off_are_refused():
-    with pytest.raises(ValueError, match="which the column's dtype, dtype.'int64'., cannot hold"):
+    with pytest.raises(ValueError, match=r"which the column's dtype, dtype.'int64'., cannot hold"):
         FeatureSpace(ordinal_features={0: [1, 1.5, 2]}).fit(np.array([[1], [2]]))
 
 
