@@ -495,3 +495,13 @@ def test_every_attribute_is_taken_back_after_a_failure():
     with unchanged_on_failure(thing):
         thing.new = 3
     assert thing.new == 3
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_made_of_arrays_keep_the_precision(library):
+    pytest.importorskip(library)
+    X, y = make_classification(60, 4, random_state=0)
+    X = X.astype(np.float32)
+    explainer = NearestExplainer(LogisticRegression().fit(X, y)).fit(X)
+    frame = explainer.set_output(transform=library).transform(X)
+    assert {str(dtype).lower() for dtype in frame.dtypes} == {"float32"}

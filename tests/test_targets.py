@@ -168,3 +168,51 @@ def test_no_query_and_no_target_row_are_fine(task):
     index, cost = targets.nearest(Z, own, 7, k=2)  # a class that no row has
     assert (index == -1).all()
     assert np.isinf(cost).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("k", [1, 4])
+def test_tree_and_blocks_find_the_same(metric, k, monkeypatch):
+    rng = np.random.default_rng(0)
+    X, queries = rng.normal(size=(700, 4)), rng.normal(size=(50, 4))
+    space = FeatureSpace(
+        immutable_features=[3], permitted_range={0: (-1, 1)}, feature_weights={1: 2.0, 2: 0.0}
+    )
+    X[:, 3], queries[:, 3] = 0.0, 0.0
+    X[:, 0] = np.clip(X[:, 0], -1, 1)
+    space.fit(X)
+    targets = TargetRows(X, np.zeros(len(X), dtype=int), space)
+    own = np.ones(len(queries), dtype=int)
+    searched = []
+    search = TargetRows._search_tree
+    monkeypatch.setattr(
+        TargetRows, "_search_tree", lambda *args: searched.append(1) or search(*args)
+    )
+    index, cost = targets.nearest(queries, own, 0, k=k, metric=metric)
+    assert searched
+    monkeypatch.setattr("skcf._targets.TREE_FEATURES", 0)
+    index_blocks, cost_blocks = targets.nearest(queries, own, 0, k=k, metric=metric)
+    assert_array_equal(index, index_blocks)
+    assert_allclose(cost, cost_blocks, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        {"change_direction": {0: +1}},
+        {"permitted_range": {0: (-0.5, 0.5)}},
+        {"immutable_features": [0]},
+        {"categorical_features": [2]},
+    ],
+    ids=lambda constraint: next(iter(constraint)),
+)
+def test_no_tree_where_constraints_or_categories_have_a_say(constraint):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(700, 2)), rng.integers(0, 3, 700)])
+    queries = np.column_stack([rng.normal(size=(50, 2)), rng.integers(0, 3, 50)])
+    queries[:, 0] = X[:50, 0]
+    space = FeatureSpace(**constraint).fit(X)
+    targets = TargetRows(space.transform(X), np.zeros(len(X), dtype=int), space)
+    cost = space.pairwise_cost(queries, X)
+    _, found = targets.nearest(space.transform(queries), np.ones(50, dtype=int), 0)
+    assert_allclose(found[:, 0], cost.min(axis=1))

@@ -152,7 +152,7 @@ class PandasBackend:
         return series if dtype == np.float64 else series.astype(dtype)
 
     def from_objects(self, values, dtype):
-        series = _pandas().Series(values, dtype=object)
+        series = _pandas().Series(values, dtype=object if values.dtype == object else None)
         if (
             isinstance(dtype, _pandas().CategoricalDtype)
             and not series.isin(dtype.categories).all()
@@ -247,6 +247,8 @@ class PolarsBackend:
         return series.cast(dtype) if dtype.is_float() else series.fill_nan(None).cast(dtype)
 
     def from_objects(self, values, dtype):
+        if values.dtype != object:
+            return _polars().Series(np.ascontiguousarray(values))
         values = [None if is_missing_scalar(value) else value for value in values]
         try:
             return _polars().Series(values, dtype=dtype, strict=dtype is not None)
@@ -378,8 +380,13 @@ class Table:
             return self
         if backend.name == "array":
             return Table(backend, [self._natural_array(column) for column in self.columns], names)
-        objects = [self.backend.to_objects(column) for column in self.columns]
-        return Table(backend, [backend.from_objects(values, None) for values in objects], names)
+        # a typed array says by itself what it is; other columns are told by their values
+        typed = [isinstance(c, np.ndarray) and c.dtype != object for c in self.columns]
+        values = [
+            column if is_typed else self.backend.to_objects(column)
+            for column, is_typed in zip(self.columns, typed, strict=True)
+        ]
+        return Table(backend, [backend.from_objects(column, None) for column in values], names)
 
     def like(self, other):
         """Write the columns in the container of another table, with its labels.
