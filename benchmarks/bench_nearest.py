@@ -91,12 +91,12 @@ def count_violations(X, X_cf, space, ranks):
 
 
 def explain_timed(explainer, X):
-    """Result and seconds."""
-    start = time.perf_counter()
+    """Result and CPU seconds: the machine is shared, and one thread is used."""
+    start = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InvalidCounterfactualWarning)
         result = explainer.explain(X)
-    return result, time.perf_counter() - start
+    return result, time.process_time() - start
 
 
 def run_case(load, make, n_rows):
@@ -151,19 +151,19 @@ def against_scikit_learn(n_rows):
 
     width = onehot(np.vstack([Z, Q]))
     reference, queries = width[: len(Z)], width[len(Z) :]
-    start = time.perf_counter()
+    start = time.process_time()
     theirs, _ = (
         NearestNeighbors(n_neighbors=1, algorithm="brute", metric="cityblock")
         .fit(reference)
         .kneighbors(queries)
     )
-    seconds_theirs = time.perf_counter() - start
+    seconds_theirs = time.process_time() - start
     free.constraints_.forbids = lambda j, x, y: None  # as there: missing is one more category
-    start = time.perf_counter()
+    start = time.process_time()
     ours = np.concatenate(
         [free.costs_.pairwise(part, Z).min(axis=1) for part in np.array_split(Q, 10)]
     )
-    seconds_ours = time.perf_counter() - start
+    seconds_ours = time.process_time() - start
     worst = np.abs(ours - theirs[:, 0]).max()
     print(
         f"\nNearest of {len(Z)} rows for {len(Q)} queries, exact, one thread: "
@@ -200,12 +200,13 @@ def main():
     arguments = parser.parse_args()
     print(
         "| data | model | explainer | rows | valid | infeasible | violations | mean cost "
-        "| median cost | changes | asked a row | ms a row, batch 1 | ms a row, batch | ratio |"
+        "| median cost | changes | asked a row | CPU ms a row, one by one | CPU ms a row, batch "
+        "| ratio |"
     )
     print("|" + "---|" * 14)
-    for load, make in CASES:
-        run_case(load, make, arguments.n_rows)
     with threadpool_limits(1):
+        for load, make in CASES:
+            run_case(load, make, arguments.n_rows)
         against_scikit_learn(min(arguments.n_rows, 1000))
         trees_against_blocks()
 

@@ -2,7 +2,6 @@
 
 import warnings
 from abc import ABCMeta, abstractmethod
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skcf._classifiers import codes_of, is_torch_module, read_classifier, unfrozen
 from skcf._compat import HasMethods, check_y, fit_context, get_output_config
 from skcf._exceptions import InvalidCounterfactualWarning
+from skcf._fitting import unchanged_on_failure
 from skcf._oracle import Oracle, naming_missing_columns
 from skcf._result import STATUSES, CounterfactualResult
 from skcf._targets import OTHER, TargetRows
@@ -380,18 +380,6 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         tags.target_tags.required = self.estimator is None
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-@contextmanager
-def unchanged_on_failure(estimator):
-    """Take back everything that a block set on an estimator, if the block does not end well."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
 
 
 def _surrogate(X, y, space, random_state):

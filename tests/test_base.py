@@ -23,7 +23,7 @@ from sklearn.utils import get_tags
 from test_oracle import Net, make_net, skorch, torch, train
 
 from skcf import FeatureSpace, InvalidCounterfactualWarning, NearestExplainer
-from skcf.base import unchanged_on_failure
+from skcf._fitting import unchanged_on_failure
 
 
 @pytest.fixture(scope="module")

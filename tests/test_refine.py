@@ -15,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skcf import FeatureSpace
 from skcf._classifiers import read_classifier
 from skcf._oracle import Oracle
-from skcf._refine import INNER_STEP, N_HALVINGS, refine
+from skcf._refine import INNER_STEP, N_CUTS, refine
 from skcf._targets import TargetRows
 
 SPACE = FeatureSpace(
@@ -131,7 +131,7 @@ def test_number_of_calls_does_not_grow_with_the_number_of_rows(task):
     assert calls[0] == calls[1]
     n_features = task.Z.shape[1]
     undoing = 2 * n_features + 2  # each look undoes a change, or is the last before a new round
-    shortening = n_features * (N_HALVINGS + 2)  # the ranges of whole numbers are below 2**16
+    shortening = n_features * (N_CUTS + 2)  # the ranges of whole numbers are below 2**16
     assert task.refined()[1].n_calls <= 2 * (2 * undoing + shortening + 1)
 
 
@@ -208,7 +208,7 @@ def test_optimum_of_one_continuous_feature_is_the_boundary(dtype, min_margin):
 
     (a,) = refined_by_hand(scores, X, [1.0], [9.0], min_margin=min_margin)
     best = (7 + min_margin) / 2
-    assert best - 1e-6 <= a <= best + (9 - 1) * 2.0**-N_HALVINGS + 1e-6
+    assert best - 1e-6 <= a <= best + (9 - 1) * 4.0**-N_CUTS + 1e-6
     assert 2 * float(a) - 7 >= min_margin
 
 
@@ -326,13 +326,13 @@ def test_unseen_category_is_gone_back_to():
 
 
 def test_start_that_is_not_valid_is_not_made_worse():
-    X = cube(5, "ab")
+    X = cube(9, "ab")
 
     def rule(X):
         return X["a"] == 1
 
-    # halving leads past the one valid value
-    assert refined_by_hand(rule, X, [0, 0], [4, 4]) == [4, 4]
+    # cutting to quarters leads past the one valid value
+    assert refined_by_hand(rule, X, [0, 0], [8, 8]) == [8, 8]
 
 
 class Disagreeing:
@@ -403,7 +403,7 @@ def test_continuous_changes_end_at_the_boundary(linear):
     gain = np.abs(task.start[:, :2] - task.Z[:, :2]) @ [1.0, 0.8]
     assert has_continuous.sum() > 100
     # the last interval of the bisection
-    assert (margin <= 1e-4 + gain * 2.0 ** (1 - N_HALVINGS))[has_continuous].all()
+    assert (margin <= 1e-4 + gain * 2 * 4.0**-N_CUTS)[has_continuous].all()
 
 
 def test_only_change_shortened_by_a_hundredth_flips_the_label(linear):

@@ -970,3 +970,13 @@ def test_a_space_works_in_a_pipeline():
     pipeline = make_pipeline(FeatureSpace(ordinal_features={"size": SIZES}), StandardScaler())
     assert pipeline.fit_transform(people()).shape == (4, 5)
     assert list(pipeline.get_feature_names_out()) == list(people().columns)
+
+
+def test_failed_refit_leaves_the_old_fit():
+    X = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "x"]})
+    space = FeatureSpace(immutable_features=["a"]).fit(X)
+    attributes = dict(vars(space))
+    with pytest.raises(ValueError, match="which X does not have"):
+        space.fit(X.rename(columns={"a": "c"}))
+    assert vars(space) == attributes
+    pd.testing.assert_frame_equal(space.inverse_transform(space.transform(X)), X)

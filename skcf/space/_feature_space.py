@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skcf._compat import StrOptions, fit_context
+from skcf._fitting import unchanged_on_failure
 from skcf.space._constraints import same
 from skcf.space._containers import Table, backend_of, checked_container
 from skcf.space._cost import METRICS, MoveCost
@@ -172,6 +173,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : FeatureSpace
+            Unchanged if the fit fails.
 
         Raises
         ------
@@ -181,6 +183,12 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         TypeError
             If a column is neither numeric nor categorical.
         """
+        with unchanged_on_failure(self):
+            self._fit(X)
+        return self
+
+    def _fit(self, X):
+        """Set every fitted attribute; `fit` takes them back if this fails."""
         table = self._checked_table(X, reset=True)
         columns = Columns(table.names, len(table.columns))
         features = build_features(self, table, columns)
@@ -195,7 +203,6 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         self.categories_ = {
             f.name: list(f.categories) for f in features if hasattr(f, "categories")
         }
-        return self
 
     def transform(self, X):
         """Write rows as floats, one column a feature.
