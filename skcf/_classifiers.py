@@ -99,7 +99,7 @@ class EstimatorReader:
         self._names = _names_wanted(estimator, table)
         classes = getattr(estimator, "classes_", None)
         # classes that are not told are those that some row has
-        sample = table if classes is None else _start_of(table)
+        sample = table if classes is None else _sample_of(table)
         labels = _checked_labels(estimator.predict(self.rows(sample)), sample.n_rows)
         self.classes = _classes_among(labels) if classes is None else np.asarray(classes)
         self._response = _response(estimator)
@@ -390,10 +390,12 @@ def name_classes(n_outputs, y):
     return np.arange(n_outputs)
 
 
-def _start_of(table):
-    return table.take(np.arange(min(table.n_rows, N_SAMPLE)))
+def _sample_of(table):
+    """A systematic sample: tables are often sorted, by class or by score."""
+    rows = np.linspace(0, table.n_rows - 1, min(table.n_rows, N_SAMPLE))
+    return table.take(rows.astype(np.intp))
 
 
 def _encoded_sample(space, table):
-    """Encoded rows of the start of a table, one column for each input column."""
-    return space.encoding_.as_floats(_start_of(table))
+    """Encoded rows of a sample of a table, one column for each input column."""
+    return space.encoding_.as_floats(_sample_of(table))

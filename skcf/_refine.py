@@ -24,6 +24,9 @@ N_CUTS_WHOLE = 27
 """Whole numbers and ordinal categories are cut until the next one is invalid: those that floats
 carry exactly are never further apart than this allows."""
 
+BLOCK_ELEMENTS = 2**25
+"""Values of all candidates of a step, one for each row and feature: 256 MiB."""
+
 INNER_STEP = 2.0**-7
 """Share of a change that is kept beyond the boundary where only labels are known."""
 
@@ -60,6 +63,18 @@ def refine(Z, start, rows, target, oracle, *, metric="cityblock", min_margin=1e-
     ndarray of float64, shape (n_rows, n_features)
         Feasible, and valid wherever `start` was.
     """
+    refined = np.array(start)
+    size = max(1, BLOCK_ELEMENTS // Z.shape[1] ** 2)
+    for first in range(0, len(Z), size):
+        b = slice(first, first + size)
+        refined[b] = _refine_block(
+            Z[b], start[b], rows[b], target[b], oracle, metric, min_margin, verbose
+        )
+    return refined
+
+
+def _refine_block(Z, start, rows, target, oracle, metric, min_margin, verbose):
+    """Refine as many rows as memory allows to move in lock-step."""
     search = _Search(Z, rows, target, oracle, metric, min_margin)
     undone, gain = search.undo(np.array(start), np.arange(len(start)), verbose)
     # several starting points of a row often come down to the same changes: go on with one
@@ -299,5 +314,11 @@ def _narrowed(points, new, inside, invalid, valid):
 
 
 def _ratio(gain, cost):
-    """Margin bought for the cost; what costs nothing is worth everything."""
-    return np.divide(gain, cost, out=np.full(gain.shape, np.inf), where=cost > 0)
+    """Margin bought for the cost; what costs nothing is worth everything.
+
+    In single precision, so that what rounding alone tells apart is equal, and goes in the
+    order of the features whatever the batch.
+    """
+    worth = np.divide(gain, cost, out=np.full(gain.shape, np.inf), where=cost > 0)
+    with np.errstate(over="ignore"):
+        return worth.astype(np.float32)

@@ -111,22 +111,38 @@ class TargetRows:
                         yield rows[batch], pool
 
     def _search_block(self, Z, pool, k, metric, impose):
+        """Search a tree where that is possible, and blocks of pairs for the other queries.
+
+        Which of the two a query goes through depends on the pool and on the query alone.
+        """
         k = min(k, len(pool))
-        columns = None if impose else self.costs.plain_columns(Z, self.Z[pool])
+        best, nearest = np.empty((len(Z), k), dtype=np.intp), np.empty((len(Z), k))
+        rest = np.ones(len(Z), dtype=bool)
+        columns = None if impose else self.costs.plain_columns(self.Z[pool])
         if columns is not None and len(columns) <= TREE_FEATURES and len(pool) >= TREE_ROWS:
-            best, nearest = self._search_tree(Z, pool, k, metric, columns)
-        else:
-            cost = self.costs.pairwise(Z, self.Z[pool], metric, impose=impose)
-            best = _smallest(cost, k)
-            nearest = np.take_along_axis(cost, best, axis=1)
+            plain = np.flatnonzero(self.costs.plain_rows(Z, columns))
+            best[plain], nearest[plain], tied = self._search_tree(
+                Z[plain], pool, k, metric, columns
+            )
+            rest[plain[~tied]] = False
+        if rest.any():
+            cost = self.costs.pairwise(Z[rest], self.Z[pool], metric, impose=impose)
+            best[rest] = _smallest(cost, k)
+            nearest[rest] = np.take_along_axis(cost, best[rest], axis=1)
         return np.where(np.isfinite(nearest), pool[best], -1), nearest
 
     def _search_tree(self, Z, pool, k, metric, columns):
-        """Search a k-d tree: exact too, and faster than blocks where few plain numbers vary."""
+        """Search a k-d tree: exact too, and faster where few plain numbers vary.
+
+        Tells which queries have ties, in which the tree's choice is arbitrary.
+        """
         scaled, power = self.costs.scaled_columns(columns, metric)
         tree = cKDTree(scaled(self.Z[pool]))
-        nearest, best = tree.query(scaled(Z), k=np.arange(1, k + 1), p=power)
-        return best, nearest**2 if metric == "sqeuclidean" else nearest
+        ranks = np.arange(1, min(k + 1, len(pool)) + 1)
+        distance, best = tree.query(scaled(Z), k=ranks, p=power)
+        tied = (np.diff(distance, axis=1) <= 1e-12 * distance[:, 1:]).any(axis=1)
+        distance = distance[:, :k]
+        return best[:, :k], distance**2 if metric == "sqeuclidean" else distance, tied
 
     def any_allowed(self, Z, own, target):
         """Tell which queries have at least one allowed row of the target class."""

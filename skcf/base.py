@@ -64,8 +64,22 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         self.feature_space = feature_space
 
     @abstractmethod
-    def _learn(self, Z, labels):
-        """Learn from encoded training rows and the class codes the classifier gives them."""
+    def _learn(self, Z, labels, oracle):
+        """Learn from encoded training rows.
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows.
+        labels : ndarray of int, shape (n_rows,)
+            The class codes that the classifier gives them.
+        oracle : Oracle
+            Answers what the classifier says; its rows are these.
+        """
+
+    def _cost_metric(self):
+        """How the cost of a counterfactual is measured; an explainer may have a parameter."""
+        return "cityblock"
 
     @abstractmethod
     def _search(self, Z, own, rows, oracle):
@@ -124,14 +138,14 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         self.feature_space_ = clone(space).fit(X)
         table = self.feature_space_._tabulate(X)
         self.estimator_ = self._usable_estimator(X, y)
-        labels = self._read(table, y)
+        oracle, labels = self._read(table, y)
         self.classes_ = self._reader.classes
         self._target_code = self._resolved_target()
         self._warn_of_disagreement(y, labels)
         Z = self.feature_space_._encode(table)
         self._check_classes_present(labels)
         self._targets = TargetRows(Z, labels, self.feature_space_)
-        self._learn(Z, labels)
+        self._learn(Z, labels, oracle)
 
     def _checked_y(self, X, y):
         if y is None:
@@ -161,7 +175,8 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         """Settle how the classifier is read, and ask it about the training rows."""
         with naming_missing_columns(table):
             self._reader = read_classifier(self.estimator_, self.feature_space_, table, y)
-        return Oracle(self._reader, self.feature_space_, table).origin_labels()
+        oracle = Oracle(self._reader, self.feature_space_, table)
+        return oracle, oracle.origin_labels()
 
     def _resolved_target(self):
         """Code of the target class, or `OTHER`."""
@@ -236,8 +251,11 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         InvalidCounterfactualWarning
             Once, if rows are left without a valid counterfactual.
         """
+        check_is_fitted(self)
+        result = self._explain(X)
+        _warn_of_failures(result, stacklevel=4)  # set_output wraps this method
         index = X.index if backend_of(X).name == "pandas" else None
-        return self._in_output_container(self.explain(X).X_cf, index)
+        return self._in_output_container(result.X_cf, index)
 
     def explain(self, X):
         """Return counterfactuals with what is known of each.
@@ -260,15 +278,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         """
         check_is_fitted(self)
         result = self._explain(X)
-        failed = {s: int(np.sum(result.status == s)) for s in STATUSES[2:]}
-        if any(failed.values()):
-            reasons = ", ".join(f"{count} {status}" for status, count in failed.items() if count)
-            warnings.warn(
-                f"{sum(failed.values())} of {len(result.status)} rows got no valid counterfactual "
-                f"({reasons}); explain(X).status tells which.",
-                InvalidCounterfactualWarning,
-                stacklevel=2,
-            )
+        _warn_of_failures(result, stacklevel=3)
         return result
 
     def score(self, X, y=None):
@@ -323,11 +333,9 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             status[lost[~allowed]] = "infeasible"
         cost = np.where(needed, np.nan, 0.0)
         found = np.flatnonzero(status == "found")
-        cost[found] = space.costs_.between(
-            Z_cf[found], Z[found], getattr(self, "metric", "cityblock")
-        )
+        cost[found] = space.costs_.between(Z_cf[found], Z[found], self._cost_metric())
         return CounterfactualResult(
-            X=X,
+            X=X.clone() if backend_of(X).name == "polars" else X.copy(),
             X_cf=space._restore(table, X),
             y=oracle.names_of(own),
             y_cf=oracle.names_of(y_cf),
@@ -380,6 +388,19 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         tags.target_tags.required = self.estimator is None
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _warn_of_failures(result, stacklevel):
+    """Warn once, where the user called, if rows are left without a valid counterfactual."""
+    failed = {status: int(np.sum(result.status == status)) for status in STATUSES[2:]}
+    if any(failed.values()):
+        reasons = ", ".join(f"{count} {status}" for status, count in failed.items() if count)
+        warnings.warn(
+            f"{sum(failed.values())} of {len(result.status)} rows got no valid counterfactual "
+            f"({reasons}); explain(X).status tells which.",
+            InvalidCounterfactualWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def _surrogate(X, y, space, random_state):

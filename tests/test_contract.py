@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_iris, make_classification
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -514,3 +515,53 @@ def test_empty_working_set_is_fine(Explainer, population):
     explainer = fitted_on(population, Explainer)
     accepted = X[model.predict(X) == "yes"]
     assert_frame_equal(explainer.transform(accepted), accepted)
+
+
+@every_explainer
+def test_result_does_not_share_the_rows_with_the_caller(Explainer, population):
+    X, _, _ = population
+    queries = X.copy()
+    result = explain_quietly(fitted_on(population, Explainer), queries)
+    before = result.changes()
+    queries.loc[:, "age"] = 0
+    assert_frame_equal(result.changes(), before)
+
+
+@every_explainer
+@pytest.mark.parametrize("verb", ["transform", "explain"])
+def test_warning_points_to_the_caller(Explainer, population, verb):
+    X, _, _ = population
+    space = FeatureSpace(immutable_features=list(X))
+    explainer = fitted_on(population, Explainer, feature_space=space)
+    with pytest.warns(InvalidCounterfactualWarning) as caught:
+        getattr(explainer, verb)(X)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@every_explainer
+@pytest.mark.parametrize("k", [1, 3])
+def test_ties_and_odd_rows_do_not_change_the_others(Explainer, k):
+    """On an integer grid nearly everything ties; the row with a gap takes another way."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 12, (2000, 3)).astype(float)
+    model = HistGradientBoostingClassifier(max_iter=10, random_state=0)
+    model.fit(X, X.sum(axis=1) + rng.normal(0, 2, len(X)) > 18)
+    explainer = Explainer(model)
+    if "n_neighbors" in explainer.get_params():
+        explainer.set_params(n_neighbors=k)
+    explainer.fit(X)
+    queries = rng.integers(0, 12, (150, 3)).astype(float)
+    odd = np.array([[np.nan, 1.0, 1.0]])
+    together = explain_quietly(explainer, np.vstack([queries, odd])).X_cf
+    assert_array_equal(explain_quietly(explainer, queries).X_cf, together[:-1])
+
+
+@every_explainer
+def test_columns_that_tie_do_not_make_rows_depend_on_the_batch(Explainer):
+    X, y = make_classification(200, 4, random_state=0)
+    X = np.hstack([X, X])
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    explainer = Explainer(model).fit(X)
+    together = explain_quietly(explainer, X).X_cf
+    alone = np.vstack([explain_quietly(explainer, X[i : i + 1]).X_cf for i in range(len(X))])
+    np.testing.assert_allclose(alone, together, atol=1e-8)

@@ -219,3 +219,53 @@ def test_no_counterfactual_is_cheaper_than_the_optimum():
     assert np.isinf(cost).all()
     # the baseline: on average within a fifth of the least cost
     assert result.cost[found].mean() < 1.2 * people.optimal_cost[found].mean()
+
+
+@pytest.mark.parametrize("min_margin", [1e-4, 0.5, 2.0])
+def test_every_refined_row_keeps_the_margin(min_margin):
+    X, y = make_classification(300, 5, random_state=0)
+    model = LogisticRegression().fit(X, y)
+    result = NearestExplainer(model, min_margin=min_margin).fit(X).explain(X)
+    margin = model.decision_function(result.X_cf)[result.status == "found"]
+    assert (margin >= min_margin - 1e-9).all()
+
+
+def test_a_row_nearer_to_the_boundary_is_better_than_none():
+    X, y = make_classification(300, 5, random_state=0)
+    model = LogisticRegression().fit(X, y)
+    result = NearestExplainer(model, min_margin=1e3).fit(X).explain(X)
+    assert (result.y_cf == 1).all()
+
+
+def test_how_scores_are_read_does_not_hang_on_the_order_of_the_rows():
+    X, y = make_classification(5000, 4, random_state=0)
+    model = Strict().fit(X, y)
+    order = np.argsort(model.predict_proba(X)[:, 1])
+    for rows in (np.arange(len(X)), order):
+        explainer = NearestExplainer(model).fit(X[rows])
+        assert not explainer._reader.has_scores
+
+
+class Strict(LogisticRegression):
+    """Says yes from a probability of 0.8 on, which its scores do not tell."""
+
+    def decision_function(self, X):
+        return super().decision_function(X)
+
+    def predict(self, X):
+        return (self.predict_proba(X)[:, 1] >= 0.8).astype(int)
+
+
+def test_refining_in_small_blocks_changes_nothing(monkeypatch):
+    X, y = make_classification(120, 5, random_state=0)
+    model = LogisticRegression().fit(X, y)
+    explainer = NearestExplainer(model).fit(X)
+    whole = explainer.transform(X)
+    monkeypatch.setattr("skcf._refine.BLOCK_ELEMENTS", 200)
+    assert_allclose(explainer.transform(X), whole, atol=1e-8)
+
+
+def test_n_jobs_of_zero_is_refused_in_fit():
+    X, y = make_classification(60, 4, random_state=0)
+    with pytest.raises(ValueError, match="The 'n_jobs' parameter of NearestExplainer"):
+        NearestExplainer(n_jobs=0).fit(X, y)

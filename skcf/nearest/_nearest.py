@@ -6,7 +6,7 @@ import numpy as np
 
 from skcf._compat import Interval, StrOptions
 from skcf._refine import refine
-from skcf._targets import OTHER
+from skcf._targets import OTHER, TargetRows
 from skcf.base import BaseCounterfactual
 from skcf.space._cost import METRICS
 
@@ -45,8 +45,10 @@ class NearestExplainer(BaseCounterfactual):
         Whether to undo and shorten changes. If False, counterfactuals are real rows, except
         where no real one is allowed (see Notes).
     min_margin : float, default=1e-4
-        Distance from the decision boundary, on the logit scale, that a shortened
-        counterfactual keeps, so that rounding cannot flip it back.
+        Distance from the decision boundary, on the logit scale, that a refined
+        counterfactual keeps, so that rounding cannot flip it back. Where no training row
+        that far inside is allowed, one that is nearer to the boundary is taken as it is. Of
+        no account where the classifier has only labels.
     n_jobs : int, default=None
         Number of threads that search for nearest rows; as in joblib.
     verbose : int, default=0
@@ -104,7 +106,11 @@ class NearestExplainer(BaseCounterfactual):
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "refine": ["boolean"],
         "min_margin": [Interval(Real, 0, None, closed="left")],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -132,28 +138,29 @@ class NearestExplainer(BaseCounterfactual):
         self.verbose = verbose
         self.random_state = random_state
 
-    def _learn(self, Z, labels):
-        """Nothing beside the target rows, which every explainer has."""
+    def _cost_metric(self):
+        return self.metric
+
+    def _learn(self, Z, labels, oracle):
+        """Keep the rows that are far enough inside of their class to start from."""
+        rows = np.arange(len(Z))
+        safe = oracle.margin(Z, rows, labels) >= self.min_margin
+        if not oracle.has_scores or not self.refine:
+            safe[:] = True
+        self._starts = TargetRows(Z[safe], labels[safe], self.feature_space_)
 
     def _search(self, Z, own, rows, oracle):
         """Start from the nearest target rows, refine, and keep the cheapest of each row."""
-        index, _ = self._targets.nearest(
-            Z,
-            own,
-            self._target_code,
-            k=self.n_neighbors,
-            metric=self.metric,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
-        of, rank = np.nonzero(index >= 0)
-        picked = index[of, rank]
-        start, target = self._targets.Z[picked], self._targets.labels[picked]
-        stranded = np.flatnonzero(index[:, 0] < 0)
+        everyone = np.arange(len(Z))
+        of, start, target = self._nearest(self._starts, Z, own, everyone)
+        stranded = np.setdiff1d(everyone, of)
+        if len(stranded):  # rows near the boundary are better than none
+            slim = self._nearest(self._targets, Z, own, stranded)
+            of, start, target = _joined((of, start, target), slim)
+            stranded = np.setdiff1d(stranded, of)
         if len(stranded):
             probed = self._probe(Z, own, rows, oracle, stranded)
-            parts = zip((of, start, target), probed, strict=True)
-            of, start, target = (np.concatenate(part) for part in parts)
+            of, start, target = _joined((of, start, target), probed)
         if self.refine and len(of):
             start = refine(
                 Z[of],
@@ -166,6 +173,21 @@ class NearestExplainer(BaseCounterfactual):
                 verbose=self.verbose,
             )
         return self._cheapest(Z, of, start)
+
+    def _nearest(self, targets, Z, own, queries):
+        """Nearest allowed target rows: for which query, the row, and its class code."""
+        index, _ = targets.nearest(
+            Z[queries],
+            own[queries],
+            self._target_code,
+            k=self.n_neighbors,
+            metric=self.metric,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        place, rank = np.nonzero(index >= 0)
+        picked = index[place, rank]
+        return queries[place], targets.Z[picked], targets.labels[picked]
 
     def _cheapest(self, Z, of, candidates):
         """The cheapest candidate of each row; the row itself where there is none."""
@@ -203,3 +225,8 @@ class NearestExplainer(BaseCounterfactual):
         rank = np.arange(len(of)) - np.searchsorted(of[order], of[order])
         chosen = order[rank < self.n_neighbors]
         return of[chosen], moved[chosen], code[chosen]
+
+
+def _joined(first, second):
+    """Two sets of starting points as one."""
+    return tuple(np.concatenate(pair) for pair in zip(first, second, strict=True))

@@ -106,13 +106,11 @@ class MoveCost:
         out[self.constraints.blocked(reference).any(axis=1)] = np.inf
         return out
 
-    def plain_columns(self, reference, Z):
-        """Find the features that vary, if moves differ in plain numbers alone.
+    def plain_columns(self, Z):
+        """Find the features that may change, if moves to some rows differ in plain numbers alone.
 
         Parameters
         ----------
-        reference : ndarray of float64, shape (n_reference, n_features)
-            Encoded rows to move from.
         Z : ndarray of float64, shape (n_rows, n_features)
             Encoded rows to move to.
 
@@ -121,17 +119,16 @@ class MoveCost:
         ndarray of int, or None
             None where categories, missing values or constraints have a say.
         """
-        columns = [j for j in range(Z.shape[1]) if _varies(reference[:, j], Z[:, j])]
-        columns = np.array(columns, dtype=np.intp)
         constraints = self.constraints
-        if not np.isin(columns, constraints.numeric).all():
-            return None
-        if constraints.frozen[columns].any() or constraints.direction[columns].any():
-            return None
-        if np.isnan(reference[:, columns]).any() or np.isnan(Z[:, columns]).any():
-            return None
-        blocked = constraints.blocked(reference).any()
-        return None if blocked or not constraints.admissible(Z).all() else columns
+        columns = np.flatnonzero(~constraints.frozen)
+        plain = np.isin(columns, constraints.numeric).all() and not np.isnan(Z[:, columns]).any()
+        constrained = constraints.direction[columns].any() or not constraints.admissible(Z).all()
+        return columns if plain and not constrained else None
+
+    def plain_rows(self, reference, columns):
+        """Tell which rows have numbers in some features, and no value that is not allowed."""
+        gaps = np.isnan(reference[:, columns]).any(axis=1)
+        return ~gaps & ~self.constraints.blocked(reference).any(axis=1)
 
     def scaled_columns(self, columns, metric):
         """Make a function that scales features so that moves cost Minkowski distances.
@@ -139,7 +136,7 @@ class MoveCost:
         Parameters
         ----------
         columns : ndarray of int
-            Features that vary.
+            Numeric features.
         metric : {"cityblock", "euclidean", "sqeuclidean"}
             The last costs the square of the distance.
 
