@@ -1,6 +1,7 @@
 """CounterfactualResult: what ``explain`` returns."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,8 @@ class CounterfactualResult:
     X : ndarray or DataFrame of shape (n_samples, n_columns)
         The rows that were explained.
     X_cf : ndarray or DataFrame of shape (n_samples, n_columns)
-        One counterfactual a row, with the columns, dtypes and index of X. Where none was
-        found, the best attempt; where none was needed, the row itself.
+        One counterfactual a row, with the columns and index of X, and the dtypes seen in fit.
+        Where none was found, the best attempt; where none was needed, the row itself.
     y : ndarray of shape (n_samples,)
         What the classifier predicts for X.
     y_cf : ndarray of shape (n_samples,)
@@ -40,8 +41,8 @@ class CounterfactualResult:
         Number of rows that the classifier was asked for, for each row.
     """
 
-    X: object
-    X_cf: object
+    X: Any
+    X_cf: Any
     y: np.ndarray
     y_cf: np.ndarray
     status: np.ndarray
@@ -49,7 +50,7 @@ class CounterfactualResult:
     n_changes: np.ndarray
     n_queries: np.ndarray
 
-    def changes(self):
+    def changes(self) -> Any:
         """List the changes of the counterfactuals that were found.
 
         Returns
@@ -77,12 +78,13 @@ class CounterfactualResult:
         2  Bob     job   cook  nurse
         """
         before, after = Table.of(self.X), Table.of(self.X_cf)
-        row, feature, old, new = [], [], [], []
+        row: list[int] = []
+        feature, old, new = [], [], []
         for j in range(len(before.columns)):
             values = before.backend.to_objects(before.columns[j])
             values_cf = after.backend.to_objects(after.columns[j])
             for i in np.flatnonzero(self._differs(before, after, j, values, values_cf)):
-                row.append(i)
+                row.append(int(i))
                 feature.append(j)
                 old.append(values[i])
                 new.append(values_cf[i])
@@ -112,7 +114,7 @@ class CounterfactualResult:
         index = getattr(self.X, "index", None)
         return range(len(self.status)) if index is None else list(index)
 
-    def summary(self):
+    def summary(self) -> dict[str, float]:
         """Sum the result up in a few numbers.
 
         Returns

@@ -14,8 +14,8 @@ OTHER = -1
 """Stands for a target class when each row is to leave its own class."""
 
 TREE_FEATURES, TREE_ROWS = 8, 500
-"""A tree is searched where at most so many features vary, over at least so many rows: 5 times as
-fast as blocks at 8 features, 20 times at 4, no faster at 12 (benchmarks/README.md)."""
+"""A tree is searched where at most so many features may change, over at least so many rows: 25
+times as fast as blocks at 4 features, twice at 8, slower at 12 (benchmarks/README.md)."""
 
 
 class TargetRows:

@@ -3,6 +3,7 @@
 import warnings
 from abc import ABCMeta, abstractmethod
 from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -103,7 +104,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         """
 
     @fit_context
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from rows and what the classifier predicts for them.
 
         Parameters
@@ -232,7 +233,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
                 "some."
             )
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Return one counterfactual a row.
 
         Parameters
@@ -243,8 +244,8 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         X_cf : ndarray or DataFrame of shape (n_samples, n_columns)
-            With the columns, dtypes and index of X. Rows already predicted as the target are
-            unchanged; where no counterfactual was found, the best attempt.
+            With the columns and index of X, and the dtypes seen in fit. Rows already predicted as
+            the target are unchanged; where no counterfactual was found, the best attempt.
 
         Warns
         -----
@@ -257,7 +258,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         index = X.index if backend_of(X).name == "pandas" else None
         return self._in_output_container(result.X_cf, index)
 
-    def explain(self, X):
+    def explain(self, X: Any) -> CounterfactualResult:
         """Return counterfactuals with what is known of each.
 
         Parameters
@@ -281,7 +282,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         _warn_of_failures(result, stacklevel=3)
         return result
 
-    def score(self, X, y=None):
+    def score(self, X: Any, y: Any = None) -> float:
         """Share of the rows that needed a counterfactual that got a valid one.
 
         Parameters
@@ -353,7 +354,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         frame = Table.of(X_cf).converted(BACKENDS[wanted], list(self.get_feature_names_out()))
         return replace(frame, index=index if wanted == "pandas" else None).container()
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of a counterfactual: those of the rows.
 
         Parameters

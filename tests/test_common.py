@@ -1,13 +1,19 @@
 """scikit-learn's own checks, with those that check_estimator leaves out."""
 
 import pytest
+from conftest import EXPLAINERS
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skcf import FeatureSpace, NearestExplainer
 
-ESTIMATORS = [FeatureSpace(), NearestExplainer(), NearestExplainer(refine=False, n_neighbors=3)]
+# each explainer as it comes, and options that take another way through the code
+ESTIMATORS = [
+    FeatureSpace(),
+    *(Explainer() for Explainer in EXPLAINERS.values()),
+    NearestExplainer(refine=False),
+]
 
 # A check that must fail, by estimator, with the mathematical reason; empty is the aim.
 EXPECTED_FAILURES: dict = {}

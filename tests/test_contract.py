@@ -1,6 +1,6 @@
 """The contract of every explainer (see the user guide), one function a rule.
 
-A new explainer is covered by one line in EXPLAINERS.
+A new explainer is covered by one line in conftest.EXPLAINERS.
 """
 
 import pickle
@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import boosted_pipeline, mixed_population
+from conftest import EXPLAINERS, boosted_pipeline, mixed_population
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
@@ -23,11 +23,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skcf import FeatureSpace, InvalidCounterfactualWarning, NearestExplainer
-
-EXPLAINERS = {
-    "nearest": NearestExplainer,
-}
+from skcf import FeatureSpace, InvalidCounterfactualWarning
 
 SPACE = FeatureSpace(
     immutable_features=["sex"],

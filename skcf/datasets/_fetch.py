@@ -6,6 +6,7 @@ A data set is one entry of `SOURCES`; the rest is the same for all of them.
 import os
 from copy import deepcopy
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 
 from sklearn.datasets import fetch_openml
@@ -162,7 +163,7 @@ CHECKED = validate_params(
 
 
 @CHECKED
-def fetch_adult(*, data_home=None):
+def fetch_adult(*, data_home: str | PathLike | None = None) -> tuple:
     """Load the adult (census income) data: does a person earn more than 50,000 $ a year.
 
     48,842 people of the US census of 1994 with 13 features. The census' 14th column,
@@ -224,7 +225,7 @@ def fetch_adult(*, data_home=None):
 
 
 @CHECKED
-def fetch_german_credit(*, data_home=None):
+def fetch_german_credit(*, data_home: str | PathLike | None = None) -> tuple:
     """Load the German credit data: which of a bank's credits went well.
 
     1,000 credits of the 1970s with 20 features, about the credit and about the person.

@@ -9,6 +9,7 @@ backends are the only code that knows how such a column is handled.
 
 import sys
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
@@ -344,10 +345,10 @@ class Table:
         Row labels, where the container has them.
     """
 
-    backend: object
+    backend: Any
     columns: list
-    names: object = None
-    index: object = None
+    names: Any = None
+    index: Any = None
 
     @classmethod
     def of(cls, X):

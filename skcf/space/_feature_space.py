@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -160,7 +161,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         self.onehot_groups = onehot_groups
 
     @fit_context
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn kinds, categories and scales from rows, and check the constraints.
 
         Parameters
@@ -204,7 +205,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
             f.name: list(f.categories) for f in features if hasattr(f, "categories")
         }
 
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Write rows as floats, one column a feature.
 
         Parameters
@@ -221,7 +222,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self._encode(self._tabulate(X))
 
-    def inverse_transform(self, X, reference=None):
+    def inverse_transform(self, X: Any, reference: Any = None) -> Any:
         """Write encoded rows as rows of the container, dtypes and columns seen in fit.
 
         Parameters
@@ -255,7 +256,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         self._check_kept(Z, self._encode(origin))
         return self._restore(self.encoding_.decoder(origin)(Z), reference)
 
-    def project(self, Z, reference):
+    def project(self, Z: Any, reference: Any) -> np.ndarray:
         """Find the nearest encoded rows that the constraints allow.
 
         Parameters
@@ -285,7 +286,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
             )
         return self.constraints_.project(Z, reference)
 
-    def project_rows(self, X, reference):
+    def project_rows(self, X: Any, reference: Any) -> Any:
         """Find the nearest rows that the constraints allow.
 
         Parameters
@@ -304,7 +305,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         projected = self.constraints_.project(Z, R)
         return self._restore(self.encoding_.decoder(origin)(projected), reference)
 
-    def feasible(self, X, X_cf):
+    def feasible(self, X: Any, X_cf: Any) -> np.ndarray:
         """Tell which moves the constraints allow.
 
         Parameters
@@ -321,7 +322,9 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         Z_cf, Z, _ = self._pair(X_cf, X)
         return self.constraints_.feasible(Z_cf, Z)
 
-    def cost(self, X, X_cf, *, metric="cityblock", exponent=1):
+    def cost(
+        self, X: Any, X_cf: Any, *, metric: str = "cityblock", exponent: float = 1
+    ) -> np.ndarray:
         """Cost of each move.
 
         Parameters
@@ -345,7 +348,9 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         Z_cf, Z, _ = self._pair(X_cf, X)
         return self.costs_.between(Z_cf, Z, metric, exponent)
 
-    def pairwise_cost(self, X, Y, *, metric="cityblock", exponent=1):
+    def pairwise_cost(
+        self, X: Any, Y: Any, *, metric: str = "cityblock", exponent: float = 1
+    ) -> np.ndarray:
         """Cost of moving each row of X to each row of Y.
 
         Parameters
@@ -366,11 +371,13 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         _check_metric(metric, exponent)
-        unseen = [{} for _ in self.scale_]  # shared: each unseen category differs from the others
+        unseen: list[dict] = [
+            {} for _ in self.scale_
+        ]  # shared: each unseen category differs from the others
         Z, W = (self._encode(self._tabulate(rows), unseen=unseen) for rows in (X, Y))
         return self.costs_.pairwise(Z, W, metric, exponent)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the encoded columns: the columns', and one for each one-hot group.
 
         Parameters
@@ -503,5 +510,5 @@ def checked_input_features(estimator, input_features):
 def _check_metric(metric, exponent):
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {METRICS}, got {metric!r}.")
-    if not isinstance(exponent, Real) or not exponent > 0:
+    if not isinstance(exponent, Real) or not float(exponent) > 0:
         raise ValueError(f"exponent must be a positive number, got {exponent!r}.")

@@ -271,7 +271,9 @@ def _checked_bounds(spec, feature):
     try:
         low, high = (float(bound) for bound in spec)
     except (TypeError, ValueError):
-        raise ValueError(f"{parameter} must be (low, high), got {spec!r}.") from None
+        raise ValueError(
+            f"{parameter} must be (low, high), got {spec!r}; a side without a bound is -inf or inf."
+        ) from None
     if not low <= high:
         raise ValueError(f"{parameter} must have low <= high, got low={low:g} and high={high:g}.")
     return low, high
