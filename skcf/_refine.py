@@ -34,8 +34,8 @@ INNER_STEP = 2.0**-7
 def refine(Z, start, rows, target, oracle, *, metric="cityblock", min_margin=1e-4, verbose=0):
     """Make counterfactuals cheaper and sparser, and keep them valid.
 
-    A change is undone if the row stays valid without it: first the changes that buy the
-    least margin for their cost, until none can be undone alone. Then each numeric or
+    Changes are undone where the row stays valid without them: first those that buy the
+    least margin for their cost, as many together as can be, until none can be undone alone. Then each numeric or
     ordinal change that is left is shortened by a line search. None of the changes that remain
     can be undone alone.
 
@@ -154,10 +154,12 @@ class _Search:
                 valid = reached >= self.min_margin
                 untried[of[~valid], feature[~valid]] = False
                 of, feature, reached = of[valid], feature[valid], reached[valid]
-                chosen = self._least_effective(current, gain, of, feature)
-                of, feature, reached = of[chosen], feature[chosen], reached[chosen]
-                current[of, feature], margin[of] = self.base[of, feature], reached
-                untried[of, feature] = False
+                rank = self._ranks(current, gain, of, feature)
+                first = rank[of, feature] == 0
+                of = of[first]
+                undone, margin[of] = self._undo_together(current, rank, of, reached[first])
+                current[of] = np.where(undone, self.base[of], current[of])
+                untried[of] &= ~undone
                 stale[of] = True
                 # what was needed before may not be now: look again once nothing else is left
                 again = stale & ~untried.any(axis=1)
@@ -194,12 +196,52 @@ class _Search:
             look = np.flatnonzero(~same(current, shortened).all(axis=1))
         return current
 
-    def _least_effective(self, current, gain, of, feature):
-        """Pick one of each row's changes: the one that buys the least margin for its cost."""
+    def _ranks(self, current, gain, of, feature):
+        """Order each row's changes: first those that buy the least margin for their cost.
+
+        Returns
+        -------
+        ndarray of int, shape (n_rows, n_features)
+            0 for the first; other features come after all.
+        """
         cost = self._cost_of_changes(current)[of, feature]
         worth = _ratio(gain[of, feature], cost)
         order = np.lexsort((feature, -cost, worth, of))
-        return order[np.unique(of[order], return_index=True)[1]]
+        of, feature = of[order], feature[order]
+        rank = np.full(current.shape, current.shape[1])
+        rank[of, feature] = np.arange(len(of)) - np.searchsorted(of, of)
+        return rank
+
+    def _undo_together(self, current, rank, of, margin):
+        """Find how many of the first changes can be undone together, by halving their number.
+
+        Parameters
+        ----------
+        current : ndarray of float64, shape (n_rows, n_features)
+            Counterfactuals.
+        rank : ndarray of int, shape (n_rows, n_features)
+            Order of the changes; each can be undone alone.
+        of : ndarray of int, shape (n_of,)
+            Positions of the rows that have any.
+        margin : ndarray of float64, shape (n_of,)
+            Margin of these rows without the first change.
+
+        Returns
+        -------
+        undone : ndarray of bool, shape (n_of, n_features)
+            What can be undone.
+        margin : ndarray of float64, shape (n_of,)
+            Margin without it.
+        """
+        few, many = np.ones(len(of), dtype=np.intp), 1 + (rank[of] < rank.shape[1]).sum(axis=1)
+        while len(going := np.flatnonzero(many - few > 1)):
+            row, middle = of[going], (few[going] + many[going]) // 2
+            undone = rank[row] < middle[:, None]
+            reached = self.margin(np.where(undone, self.base[row], current[row]), row)
+            valid = reached >= self.min_margin
+            few[going[valid]], margin[going[valid]] = middle[valid], reached[valid]
+            many[going[~valid]] = middle[~valid]
+        return rank[of] < few[:, None], margin
 
     def _cost_of_changes(self, current):
         return self.costs.shares(current, self.Z, self.metric)
