@@ -35,9 +35,9 @@ def refine(Z, start, rows, target, oracle, *, metric="cityblock", min_margin=1e-
     """Make counterfactuals cheaper and sparser, and keep them valid.
 
     Changes are undone where the row stays valid without them: first those that buy the
-    least margin for their cost, as many together as can be, until none can be undone alone. Then each numeric or
-    ordinal change that is left is shortened by a line search. None of the changes that remain
-    can be undone alone.
+    least margin for their cost, as many together as can be, until none can be undone alone.
+    Then each numeric or ordinal change that is left is shortened by a line search. None of
+    the changes that remain can be undone alone.
 
     Parameters
     ----------
