@@ -13,20 +13,25 @@ if TYPE_CHECKING:
     from skcf._exceptions import InvalidCounterfactualWarning
     from skcf._result import CounterfactualResult
     from skcf.base import BaseCounterfactual
+    from skcf.collective import CCEExplainer, CollectiveResult
     from skcf.nearest import NearestExplainer
     from skcf.space import FeatureSpace
 
 _HOME = {
     "BaseCounterfactual": "skcf.base",
+    "CCEExplainer": "skcf.collective",
+    "CollectiveResult": "skcf.collective",
     "CounterfactualResult": "skcf._result",
     "FeatureSpace": "skcf.space",
     "InvalidCounterfactualWarning": "skcf._exceptions",
     "NearestExplainer": "skcf.nearest",
 }
-_SUBMODULES = ("base", "datasets", "inspection", "nearest", "space")
+_SUBMODULES = ("base", "collective", "datasets", "inspection", "nearest", "space", "transport")
 
 __all__ = [
     "BaseCounterfactual",
+    "CCEExplainer",
+    "CollectiveResult",
     "CounterfactualResult",
     "FeatureSpace",
     "InvalidCounterfactualWarning",

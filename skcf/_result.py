@@ -39,6 +39,9 @@ class CounterfactualResult:
         Number of features that differ between X and X_cf.
     n_queries : ndarray of int, shape (n_samples,)
         Number of rows that the classifier was asked for, for each row.
+    row, rank : ndarray of int, shape (n_samples,)
+        Where there are several counterfactuals for each row: the position of the row that was
+        explained, and the place of the counterfactual among its own, from 0.
     """
 
     X: Any
@@ -49,6 +52,16 @@ class CounterfactualResult:
     cost: np.ndarray
     n_changes: np.ndarray
     n_queries: np.ndarray
+    row: np.ndarray | None = None
+    rank: np.ndarray | None = None
+
+    def __post_init__(self):
+        """One counterfactual a row, where nothing else is said."""
+        n_rows = len(self.status)
+        if self.row is None:
+            object.__setattr__(self, "row", np.arange(n_rows))
+        if self.rank is None:
+            object.__setattr__(self, "rank", np.zeros(n_rows, dtype=np.intp))
 
     def changes(self) -> Any:
         """List the changes of the counterfactuals that were found.

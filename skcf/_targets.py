@@ -8,7 +8,7 @@ from sklearn.utils import gen_batches
 from skcf._compat import get_chunk_n_rows
 from skcf._progress import progress
 
-__all__ = ["OTHER", "TargetRows"]
+__all__ = ["OTHER", "TargetRows", "reached"]
 
 OTHER = -1
 """Stands for a target class when each row is to leave its own class."""
@@ -16,6 +16,25 @@ OTHER = -1
 TREE_FEATURES, TREE_ROWS = 8, 500
 """A tree is searched where at most so many features may change, over at least so many rows: 25
 times as fast as blocks at 4 features, twice at 8, slower at 12 (benchmarks/README.md)."""
+
+
+def reached(code, own, target):
+    """Tell which rows are where they were to go.
+
+    Parameters
+    ----------
+    code : ndarray of int, shape (n,)
+        Class codes that the rows have now; negative ones are no class.
+    own : ndarray of int, shape (n,)
+        Class codes that they had before.
+    target : int
+        The class code that they were to get, or `OTHER`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    return (code >= 0) & ((code != own) if target == OTHER else (code == target))
 
 
 class TargetRows:

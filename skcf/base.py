@@ -3,6 +3,7 @@
 import warnings
 from abc import ABCMeta, abstractmethod
 from dataclasses import replace
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -11,17 +12,17 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
-from sklearn.utils import check_consistent_length, get_tags
+from sklearn.utils import check_consistent_length, check_scalar, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skcf._classifiers import codes_of, is_torch_module, read_classifier, unfrozen
-from skcf._compat import HasMethods, check_y, fit_context, get_output_config
+from skcf._compat import HasMethods, check_y, checked_sample_weight, fit_context, get_output_config
 from skcf._exceptions import InvalidCounterfactualWarning
 from skcf._fitting import unchanged_on_failure
 from skcf._oracle import Oracle, naming_missing_columns
 from skcf._result import STATUSES, CounterfactualResult
-from skcf._targets import OTHER, TargetRows
+from skcf._targets import OTHER, TargetRows, reached
 from skcf.space import FeatureSpace
 from skcf.space._constraints import same
 from skcf.space._containers import BACKENDS, Table, backend_of, checked_container
@@ -64,8 +65,10 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         self.target_class = target_class
         self.feature_space = feature_space
 
+    _result_type = CounterfactualResult
+
     @abstractmethod
-    def _learn(self, Z, labels, oracle):
+    def _learn(self, Z, labels, oracle, sample_weight):
         """Learn from encoded training rows.
 
         Parameters
@@ -76,6 +79,8 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             The class codes that the classifier gives them.
         oracle : Oracle
             Answers what the classifier says; its rows are these.
+        sample_weight : ndarray of float64, shape (n_rows,), or None
+            How often each row counts; None where the explainer's ``fit`` takes no weights.
         """
 
     def _cost_metric(self):
@@ -99,9 +104,26 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
 
         Returns
         -------
-        ndarray of float64, shape (n_rows, n_features)
+        Z_cf : ndarray of float64, shape (n_rows, n_features)
             Encoded counterfactuals, or the best attempts.
+        details : dict of str to ndarray
+            What the explainer's result says of each row beside what every result says.
         """
+
+    def _search_several(self, Z, own, rows, oracle, n_counterfactuals):
+        """Find several counterfactuals of each row, for explainers that can.
+
+        Z holds each row `n_counterfactuals` times running; otherwise as `_search`. Where there
+        are fewer, the rest are the rows themselves.
+        """
+        raise ValueError(
+            f"{type(self).__name__} finds one counterfactual a row, got "
+            f"n_counterfactuals={n_counterfactuals}."
+        )
+
+    def _details_of_the_rest(self, n_rows):
+        """Details of rows that are not searched for, to be filled in where they are."""
+        return {}
 
     @fit_context
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -130,15 +152,17 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             self._fit(X, y)
         return self
 
-    def _fit(self, X, y):
+    def _fit(self, X, y, sample_weight=None):
         """Set every fitted attribute; `fit` takes them back if this fails."""
         X = checked_container(X)
         validate_data(self, X, reset=True, skip_check_array=True)
         y = self._checked_y(X, y)
+        if sample_weight is not None:
+            X, y, sample_weight = _rows_that_count(X, y, sample_weight)
         space = FeatureSpace() if self.feature_space is None else self.feature_space
-        self.feature_space_ = clone(space).fit(X)
+        self.feature_space_ = clone(space).fit(X, sample_weight=sample_weight)
         table = self.feature_space_._tabulate(X)
-        self.estimator_ = self._usable_estimator(X, y)
+        self.estimator_ = self._usable_estimator(X, y, sample_weight)
         oracle, labels = self._read(table, y)
         self.classes_ = self._reader.classes
         self._target_code = self._resolved_target()
@@ -146,7 +170,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         Z = self.feature_space_._encode(table)
         self._check_classes_present(labels)
         self._targets = TargetRows(Z, labels, self.feature_space_)
-        self._learn(Z, labels, oracle)
+        self._learn(Z, labels, oracle, sample_weight)
 
     def _checked_y(self, X, y):
         if y is None:
@@ -160,10 +184,11 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         check_consistent_length(X, y)
         return y
 
-    def _usable_estimator(self, X, y):
+    def _usable_estimator(self, X, y, sample_weight):
         """The classifier to explain, as it is, or a surrogate where there is none."""
         if self.estimator is None:
-            return _surrogate(X, y, self.feature_space, getattr(self, "random_state", None))
+            seed = getattr(self, "random_state", None)
+            return _surrogate(X, y, sample_weight, self.feature_space, seed)
         if not _is_fitted(self.estimator):
             raise NotFittedError(
                 f"The classifier to explain, {self.estimator!r}, is not fitted. Fit it before the "
@@ -258,13 +283,17 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         index = X.index if backend_of(X).name == "pandas" else None
         return self._in_output_container(result.X_cf, index)
 
-    def explain(self, X: Any) -> CounterfactualResult:
+    def explain(self, X: Any, *, n_counterfactuals: int = 1) -> CounterfactualResult:
         """Return counterfactuals with what is known of each.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_columns)
             Rows as the classifier takes them.
+        n_counterfactuals : int, default=1
+            Number of counterfactuals for each row, where the explainer finds several: the
+            result then has so many rows for each, running, the first being the best. Those
+            that could not be found are rows too, not ``found``.
 
         Returns
         -------
@@ -278,7 +307,8 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             Once, if rows are left without a valid counterfactual.
         """
         check_is_fitted(self)
-        result = self._explain(X)
+        check_scalar(n_counterfactuals, "n_counterfactuals", Integral, min_val=1)
+        result = self._explain(X, n_counterfactuals)
         _warn_of_failures(result, stacklevel=3)
         return result
 
@@ -300,42 +330,62 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         return self._explain(X).summary()["validity"]
 
-    def _explain(self, X):
+    def _explain(self, X, n_counterfactuals=1):
         """Do the work of `explain`, without its warning; stores nothing on the estimator."""
         X = checked_container(X)
         validate_data(self, X, reset=False, skip_check_array=True)
-        space = self.feature_space_
-        origin = space._tabulate(X)
-        Z = space._encode(origin)
-        oracle = Oracle(self._reader, space, origin)
-        own = oracle.origin_labels()
-        needed = np.ones(len(Z), bool) if self._target_code == OTHER else own != self._target_code
-        rows = np.flatnonzero(needed & ~space.constraints_.blocked(Z).any(axis=1))
-        Z_cf = Z.copy()
-        if len(rows):
-            found = self._search(Z[rows], own[rows], rows, oracle)
-            Z_cf[rows] = space.constraints_.project(found, Z[rows])
-        return self._judged(X, origin, Z, Z_cf, own, needed, oracle)
+        origin = self.feature_space_._tabulate(X)
+        own = Oracle(self._reader, self.feature_space_, origin).origin_labels()
+        if n_counterfactuals > 1:
+            copies = np.repeat(np.arange(origin.n_rows), n_counterfactuals)
+            X, origin, own = Table.of(X).take(copies).container(), origin.take(copies), own[copies]
+        oracle = Oracle(self._reader, self.feature_space_, origin)
+        oracle.n_queries += 1  # for its own label
+        Z = self.feature_space_._encode(origin)
+        Z_cf, details = self._found(Z, own, oracle, n_counterfactuals)
+        result = self._judged(X, origin, Z, Z_cf, own, oracle, details)
+        place = np.arange(len(Z))
+        return replace(result, row=place // n_counterfactuals, rank=place % n_counterfactuals)
 
-    def _judged(self, X, origin, Z, Z_cf, own, needed, oracle):
+    def _found(self, Z, own, oracle, n_counterfactuals):
+        """Search for the rows that need a counterfactual; the others stay as they are."""
+        constraints = self.feature_space_.constraints_
+        needed = self._is_needed(own)
+        rows = np.flatnonzero(needed & ~constraints.blocked(Z).any(axis=1))
+        Z_cf, details = Z.copy(), self._details_of_the_rest(len(Z))
+        if len(rows):
+            if n_counterfactuals == 1:
+                found, known = self._search(Z[rows], own[rows], rows, oracle)
+            else:
+                found, known = self._search_several(
+                    Z[rows], own[rows], rows, oracle, n_counterfactuals
+                )
+            Z_cf[rows] = constraints.project(found, Z[rows])
+            for name, values in known.items():
+                details[name][rows] = values
+        return Z_cf, details
+
+    def _is_needed(self, own):
+        """Which rows need a counterfactual, by their class codes."""
+        return np.ones(len(own), bool) if self._target_code == OTHER else own != self._target_code
+
+    def _judged(self, X, origin, Z, Z_cf, own, oracle, details):
         """Ask the classifier about the very rows that are returned, and say what became of each."""
-        space = self.feature_space_
+        space, needed = self.feature_space_, self._is_needed(own)
         moved = ~same(Z, Z_cf).all(axis=1)
         table = oracle.written(Z_cf, np.arange(len(Z)), keep=~moved)
         y_cf = own.copy()
         if moved.any():
             y_cf[moved] = oracle.labels_of(table.take(np.flatnonzero(moved)), np.flatnonzero(moved))
-        reached = y_cf != own if self._target_code == OTHER else y_cf == self._target_code
-        reached &= y_cf >= 0
-        status = np.where(needed, np.where(reached, "found", "not_found"), "already_target")
+        valid = needed & reached(y_cf, own, self._target_code)
+        status = np.where(needed, np.where(valid, "found", "not_found"), "already_target")
         lost = np.flatnonzero(status == "not_found")
         if len(lost):
             allowed = self._targets.any_allowed(Z[lost], own[lost], self._target_code)
             status[lost[~allowed]] = "infeasible"
         cost = np.where(needed, np.nan, 0.0)
-        found = np.flatnonzero(status == "found")
-        cost[found] = space.costs_.between(Z_cf[found], Z[found], self._cost_metric())
-        return CounterfactualResult(
+        cost[valid] = space.costs_.between(Z_cf[valid], Z[valid], self._cost_metric())
+        return self._result_type(
             X=X.clone() if backend_of(X).name == "polars" else X.copy(),
             X_cf=space._restore(table, X),
             y=oracle.names_of(own),
@@ -344,6 +394,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             cost=cost,
             n_changes=np.sum(~same(Z, Z_cf), axis=1),
             n_queries=oracle.n_queries,
+            **details,
         )
 
     def _in_output_container(self, X_cf, index):
@@ -404,7 +455,18 @@ def _warn_of_failures(result, stacklevel):
         )
 
 
-def _surrogate(X, y, space, random_state):
+def _rows_that_count(X, y, sample_weight):
+    """The rows of positive weight, with their labels and weights."""
+    sample_weight = checked_sample_weight(sample_weight, X)
+    counts = sample_weight > 0
+    if counts.all():
+        return X, y, sample_weight
+    rows = np.flatnonzero(counts)
+    X = Table.of(X).take(rows).container()
+    return X, None if y is None else y[rows], sample_weight[rows]
+
+
+def _surrogate(X, y, sample_weight, space, random_state):
     """A gradient-boosting classifier trained to imitate y."""
     check_classification_targets(y)
     if len(np.unique(y)) < 2:
@@ -412,6 +474,13 @@ def _surrogate(X, y, space, random_state):
             "y contains 1 class, but a surrogate classifier needs at least 2: pass what the "
             "classifier predicts for rows of which it accepts some."
         )
+    weights = {}
+    if sample_weight is not None and np.all(sample_weight == np.rint(sample_weight)):
+        # leaves and bins count rows, not weights
+        copies = np.repeat(np.arange(len(y)), sample_weight.astype(np.intp))
+        X, y = Table.of(X).take(copies).container(), y[copies]
+    elif sample_weight is not None:
+        weights = {"histgradientboostingclassifier__sample_weight": sample_weight}
     # leaves of 20 rows, scikit-learn's default, are too coarse for a few dozen rows
     smallest_leaf = int(np.clip(len(y) // 20, 1, 20))
     boosting = HistGradientBoostingClassifier(
@@ -420,7 +489,7 @@ def _surrogate(X, y, space, random_state):
     encoder = FeatureSpace() if space is None else clone(space)
     # whatever the global setting is when it is asked
     encoder.set_output(transform="default")
-    return make_pipeline(encoder, boosting).fit(X, y)
+    return make_pipeline(encoder, boosting).fit(X, y, **weights)
 
 
 def _is_fitted(estimator):

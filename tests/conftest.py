@@ -14,13 +14,14 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
-from skcf import NearestExplainer
+from skcf import CCEExplainer, NearestExplainer
 
 pd = pytest.importorskip("pandas")
 
 # A new explainer is covered by scikit-learn's checks and by our contract by one line here.
 EXPLAINERS = {
     "nearest": NearestExplainer,
+    "collective": CCEExplainer,
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from skcf._compat import Interval, StrOptions
 from skcf._refine import refine
-from skcf._targets import OTHER, TargetRows
+from skcf._targets import OTHER, TargetRows, reached
 from skcf.base import BaseCounterfactual
 from skcf.space._cost import METRICS
 
@@ -141,7 +141,7 @@ class NearestExplainer(BaseCounterfactual):
     def _cost_metric(self):
         return self.metric
 
-    def _learn(self, Z, labels, oracle):
+    def _learn(self, Z, labels, oracle, sample_weight):
         """Keep the rows that are far enough inside of their class to start from."""
         rows = np.arange(len(Z))
         safe = oracle.margin(Z, rows, labels) >= self.min_margin
@@ -172,7 +172,7 @@ class NearestExplainer(BaseCounterfactual):
                 min_margin=self.min_margin,
                 verbose=self.verbose,
             )
-        return self._cheapest(Z, of, start)
+        return self._cheapest(Z, of, start), {}
 
     def _nearest(self, targets, Z, own, queries):
         """Nearest allowed target rows: for which query, the row, and its class code."""
@@ -217,8 +217,7 @@ class NearestExplainer(BaseCounterfactual):
         of, picked = stranded[place], index[place, rank]
         moved = self.feature_space_.constraints_.project(targets.Z[picked], Z[of])
         code = oracle.labels(moved, rows[of])
-        valid = code != own[of] if self._target_code == OTHER else code == self._target_code
-        valid = np.flatnonzero(valid & (code >= 0))
+        valid = np.flatnonzero(reached(code, own[of], self._target_code))
         of, moved, code = of[valid], moved[valid], code[valid]
         cost = self.feature_space_.costs_.between(moved, Z[of], self.metric)
         order = np.lexsort((cost, of))

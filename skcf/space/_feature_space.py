@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skcf._compat import StrOptions, fit_context
+from skcf._compat import StrOptions, checked_sample_weight, fit_context
 from skcf._fitting import unchanged_on_failure
 from skcf.space._constraints import same
 from skcf.space._containers import Table, backend_of, checked_container
@@ -161,7 +161,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         self.onehot_groups = onehot_groups
 
     @fit_context
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn kinds, categories and scales from rows, and check the constraints.
 
         Parameters
@@ -170,6 +170,10 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
             Rows; pandas, polars or numpy.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), float or None, default=None
+            How often each row counts, in the scales and for the commonest category: a row of
+            weight 3 as three equal rows, one of weight 0 as if it were not there (a category
+            that only such rows hold is not seen). None: once each.
 
         Returns
         -------
@@ -180,25 +184,30 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If a parameter names a column that X does not have or contradicts the data, if a
-            column holds infinite values, or text where numbers are expected.
+            column holds infinite values, or text where numbers are expected; if the weights
+            are not one a row, if one is negative or not finite, or if all are zero.
         TypeError
             If a column is neither numeric nor categorical.
         """
         with unchanged_on_failure(self):
-            self._fit(X)
+            self._fit(X, sample_weight)
         return self
 
-    def _fit(self, X):
+    def _fit(self, X, sample_weight):
         """Set every fitted attribute; `fit` takes them back if this fails."""
         table = self._checked_table(X, reset=True)
+        weights = checked_sample_weight(sample_weight, X)
+        if weights is not None:
+            present = np.flatnonzero(weights)
+            table, weights = table.take(present), weights[present]
         columns = Columns(table.names, len(table.columns))
-        features = build_features(self, table, columns)
+        features = build_features(self, table, columns, weights)
         dtypes = [column.dtype for column in table.columns]
         self.encoding_ = Encoding(features, table.backend.name, table.names, dtypes)
         self.constraints_ = build_constraints(self, features, columns)
         self.weight_ = build_weights(self.feature_weights, features, columns)
         Z = self._encode(table)
-        self.scale_ = build_scale(self.scale, features, Z)
+        self.scale_ = build_scale(self.scale, features, Z, weights)
         self.costs_ = MoveCost(self.constraints_, self.weight_, self.scale_)
         self.feature_kinds_ = {feature.name: feature.kind for feature in features}
         self.categories_ = {

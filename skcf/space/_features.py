@@ -161,7 +161,7 @@ class CategoricalFeature:
         self.ordered = ordered
         self.kind = "ordinal" if ordered else CATEGORY
 
-    def fit(self, table, categories=None):
+    def fit(self, table, categories=None, sample_weight=None):
         """Learn the categories: those seen, after those declared in order, if any."""
         keys, missing = self._keys(table)
         try:
@@ -185,9 +185,18 @@ class CategoricalFeature:
         self.n_categories = len(self.categories)
         codes = np.fromiter((self._code.get(key, -1) for key in keys), np.intp, len(keys))
         codes[missing] = -1
-        self.counts = np.bincount(codes[codes >= 0], minlength=self.n_categories)
+        self.counts = self._counts(codes, sample_weight)
         self._pool = self._native_categories(table, codes)
         return self
+
+    def _counts(self, codes, sample_weight):
+        """How many rows have each category; a row counts as often as its weight says."""
+        seen = codes >= 0
+        if sample_weight is None:
+            return np.bincount(codes[seen], minlength=self.n_categories)
+        codes, weights = codes[seen], sample_weight[seen]
+        order = np.argsort(weights)  # sums of fractions round: the rows' order has no say
+        return np.bincount(codes[order], weights[order], self.n_categories)
 
     def _native_categories(self, table, codes):
         """The categories as native columns, and the missing-value marker, if one was seen."""

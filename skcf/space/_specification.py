@@ -78,7 +78,7 @@ class Columns:
         return entries
 
 
-def build_features(space, table, columns):
+def build_features(space, table, columns, sample_weight=None):
     """Make the features: kinds read off the data, then what the parameters say.
 
     Parameters
@@ -89,6 +89,8 @@ def build_features(space, table, columns):
         The rows seen in fit.
     columns : Columns
         The columns' labels.
+    sample_weight : ndarray of float64, shape (n_rows,), optional
+        How often each row counts; above zero.
 
     Returns
     -------
@@ -102,9 +104,9 @@ def build_features(space, table, columns):
     grouped = {j for group in groups for j in group}
     _refuse_clash("ordinal_features", set(ordinal) & grouped, columns)
     _refuse_clash("integer_features", whole & grouped.union(ordinal, categorical or ()), columns)
-    features = [_group_feature(group, table, columns) for group in groups]
+    features = [_group_feature(group, table, columns, sample_weight) for group in groups]
     features += [
-        _single_feature(j, table, columns, ordinal, whole, categorical)
+        _single_feature(j, table, columns, ordinal, whole, categorical, sample_weight)
         for j in range(columns.n_columns)
         if j not in grouped
     ]
@@ -145,9 +147,10 @@ def _categorical_positions(spec, columns):
     return set(columns.positions(spec, "categorical_features"))
 
 
-def _group_feature(group, table, columns):
+def _group_feature(group, table, columns, sample_weight):
     labels = [columns.labels[j] for j in group]
-    feature = CategoricalFeature(group, _group_label(labels)).fit(table)
+    feature = CategoricalFeature(group, _group_label(labels))
+    feature.fit(table, sample_weight=sample_weight)
     values = np.array(feature.categories).reshape(-1, len(group))
     hot = (values > values.min(axis=0, initial=np.inf)).sum(axis=1)
     if np.any(hot > 1) or any(len(np.unique(column)) > 2 for column in values.T):
@@ -166,18 +169,18 @@ def _group_label(labels):
     return common or "|".join(texts)
 
 
-def _single_feature(j, table, columns, ordinal, whole, categorical):
+def _single_feature(j, table, columns, ordinal, whole, categorical, sample_weight):
     column, label, backend = table.columns[j], columns.labels[j], table.backend
     kind = backend.kind(column)
     if j in ordinal:
         order = _listed_categories(ordinal[j], f"ordinal_features[{label!r}]")
-        return CategoricalFeature([j], label, ordered=True).fit(table, order)
+        return CategoricalFeature([j], label, ordered=True).fit(table, order, sample_weight)
     if kind == CATEGORY or (categorical is not None and j in categorical):
         ordered = backend.is_ordered(column)
         declared = backend.declared_categories(column) if ordered else None
-        return CategoricalFeature([j], label, ordered).fit(table, declared)
+        return CategoricalFeature([j], label, ordered).fit(table, declared, sample_weight)
     if kind == OBJECT:
-        return _object_feature(j, table, label, j in whole)
+        return _object_feature(j, table, label, j in whole, sample_weight)
     if kind not in (INTEGER, CONTINUOUS):
         raise TypeError(
             f"Column {label!r} has dtype {column.dtype}, which is neither a number nor a category: "
@@ -192,12 +195,12 @@ def _listed_categories(spec, parameter):
     return list(spec)
 
 
-def _object_feature(j, table, label, whole):
+def _object_feature(j, table, label, whole, sample_weight):
     """An object column: text in a DataFrame is categories; in an array only numbers will do."""
     backend, column = table.backend, table.columns[j]
     values = [v for v in backend.to_objects(column) if not is_missing_scalar(v)]
     if backend.name != "array" and all(isinstance(value, str | bool) for value in values):
-        return CategoricalFeature([j], label).fit(table)
+        return CategoricalFeature([j], label).fit(table, sample_weight=sample_weight)
     whole = whole or (
         len(values) > 0 and all(isinstance(value, numbers.Integral) for value in values)
     )
@@ -350,33 +353,72 @@ def _weights_by_position(feature_weights, columns):
         ) from None
 
 
-def build_scale(scale, features, Z):
+def build_scale(scale, features, Z, sample_weight=None):
     """The difference of each feature that counts as 1.
 
     Categories count 0 or 1, ordinal ones by the share of the order that they cross.
     A statistic that is zero (the MAD of a column that is mostly one value) gives way to
-    the standard deviation, and that of a constant column to 1.
+    the standard deviation, and that of a constant column to 1. A row counts as often as its
+    weight says, which is above zero.
     """
     scales = np.ones(Z.shape[1])
     for j, feature in enumerate(features):
         if feature.kind not in (INTEGER, CONTINUOUS):
             scales[j] = max(feature.n_categories - 1, 1) if feature.ordered else 1.0
             continue
-        values = Z[~np.isnan(Z[:, j]), j]
+        placed = ~np.isnan(Z[:, j])
+        values = Z[placed, j]
+        weights = None if sample_weight is None else sample_weight[placed]
         if len(values):
-            scales[j] = _spread(values, scale)
+            scales[j] = _spread(values, weights, scale)
     return scales
 
 
-def _spread(values, scale):
+def _spread(values, weights, scale):
     if np.ptp(values) == 0:  # the standard deviation of a constant is a rounding error, not 0
         return 1.0
-    spread = _SPREADS[scale](values)
-    return spread if spread > 0 else values.std()
+    spread = _SPREADS[scale](values, weights)
+    return spread if spread > 0 else _std(values, weights)
 
 
-def _mad(values):
-    return np.median(np.abs(values - np.median(values)))
+def _range(values, weights):
+    """The same however often a row counts."""
+    return np.ptp(values)
 
 
-_SPREADS = {"range": np.ptp, "std": np.std, "mad": _mad}
+def _std(values, weights):
+    if weights is None:
+        return values.std()
+    values, weights = _in_order(values, weights)
+    shares = weights / weights.sum()
+    return np.sqrt(np.sum(shares * (values - np.sum(shares * values)) ** 2))
+
+
+def _mad(values, weights):
+    return _median(np.abs(values - _median(values, weights)), weights)
+
+
+def _median(values, weights):
+    """The median, each value counted as often as its weight says.
+
+    Up to it, and from it on, stands half the weight; where half ends between two values, it
+    is their mean.
+    """
+    if weights is None:
+        return np.median(values)
+    values, weights = _in_order(values, weights)
+    cumulated = np.cumsum(weights)
+    half = cumulated[-1] / 2
+    rounding = len(weights) * np.finfo(np.float64).eps * half  # what a sum of fractions is off by
+    first = np.searchsorted(cumulated, half - rounding, side="left")
+    last = np.searchsorted(cumulated, half + rounding, side="right")
+    return values[first : last + 1].mean()
+
+
+def _in_order(values, weights):
+    """By value, then by weight: sums round, and the order of the rows has no say in it."""
+    order = np.lexsort((weights, values))
+    return values[order], weights[order]
+
+
+_SPREADS = {"range": _range, "std": _std, "mad": _mad}

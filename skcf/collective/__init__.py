@@ -1,0 +1,6 @@
+"""CCEExplainer: collective counterfactuals for a whole population."""
+
+from skcf.collective._collective import CCEExplainer
+from skcf.collective._result import CollectiveResult
+
+__all__ = ["CCEExplainer", "CollectiveResult"]

@@ -1,0 +1,507 @@
+"""CCEExplainer: one transport plan for everybody, read off one row at a time."""
+
+from hashlib import sha256
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skcf._compat import Interval, StrOptions, checked_sample_weight, fit_context
+from skcf._fitting import unchanged_on_failure
+from skcf._refine import refine
+from skcf._targets import OTHER, reached
+from skcf.base import BaseCounterfactual
+from skcf.collective._allocation import allocate
+from skcf.collective._move_costs import MoveCosts
+from skcf.collective._plans import distinct_rows, expanded, population_of
+from skcf.collective._read_outs import barycentres, draw, soft_choices, uniforms
+from skcf.collective._result import CollectiveResult
+from skcf.space._cost import METRICS
+from skcf.transport import cheapest, crowding_path, mean_cost, solve_transport
+from skcf.transport._divergences import SOURCES, TARGETS
+from skcf.transport._solve import SOLVERS
+
+__all__ = ["CCEExplainer"]
+
+REFINED_MARGIN = 1e-4  # on the logit scale, that refined counterfactuals keep
+BISECTIONS = 10
+
+
+class CCEExplainer(BaseCounterfactual):
+    """Collective counterfactuals: advice that stays good when everybody follows it.
+
+    Where each person is sent to the nearest place that is accepted, all crowd into the same
+    few places. Here one transport plan is made for all rejected people of the training
+    rows at once: it weighs the effort of the moves against the crowding at their targets,
+    which are real accepted rows ([1]_; relaxed to unbalanced optimal transport). The plan posts a
+    price of crowding at each target, and every row, old or new, then goes where effort plus
+    price is least: one solve explains any number of people.
+
+    Parameters
+    ----------
+    estimator : object, default=None
+        The classifier to explain, fitted: a scikit-learn classifier or Pipeline, a torch
+        module that returns logits for encoded rows, a skorch net, or a function of rows that
+        returns labels or scores of shape (n_samples, n_classes). None: a gradient-boosting
+        surrogate is trained on what ``fit`` is given.
+    target_class : object, default=None
+        The class that rows are moved to. ``"other"``: each row leaves its own class, and there is
+        one plan for each class. None: ``classes_[1]`` of two classes, ``"other"`` with more.
+    feature_space : FeatureSpace, default=None
+        What may change, and at what cost. None: everything, with kinds read off the data.
+    crowding_penalty : float, default=1.0
+        Weight of the divergence of the targets' occupation from the accepted population, in
+        mean costs. The smaller, the more individual the advice: towards 0 everybody goes to
+        the nearest target; towards infinity the accepted population's distribution is kept
+        (balanced transport). In the poster's notation it is ``eta * lambda**2``, or ``lambda`` in
+        its first display.
+    source : {"hard", "kl", "chi2"}, default="hard"
+        Whether everybody is served ("hard", the poster's Step 1), or some may be left out at
+        a penalty (Step 2, "kl"). Left out or not, everybody is advised at the prices;
+        `served_fraction_` tells what the plan did.
+    source_penalty : float, default=1.0
+        Weight of the divergence of those served from all people, in mean costs.
+    divergence : {"chi2", "kl"}, default="chi2"
+        The divergence that measures crowding.
+    cost : {"sqeuclidean", "euclidean", "cityblock"}, default="sqeuclidean"
+        How the scaled differences of the features add up to the effort; see
+        `FeatureSpace.cost`.
+    cost_power : float, default=1
+        The poster's q: the power that the effort is raised to, the mean's root being taken.
+        Beyond 1 the plan is stationary, not proven optimal.
+    read_out : {"argmin", "sample", "barycentric"}, default="argmin"
+        How a row's target is found. "argmin": the cheapest at the posted prices, a real row.
+        "sample": drawn from the softened row, by a hash of the row, its index label
+        where it has one, and the seed, so that people who share a row are split up. "barycentric":
+        the softened row's mean in the numeric features, pulled towards the argmin target until
+        the classifier accepts it.
+    refine : bool, default=False
+        Whether to undo and shorten changes afterwards, as `NearestExplainer` does. It saves effort
+        and moves people off the plan: ``explain(X).crowding()`` tells what that costs.
+    solver : {"auto", "newton", "projected_gradient", "sinkhorn"}, default="auto"
+        See `skcf.transport.solve_transport`.
+    reg : float, default=None
+        Weight of an entropy in the plan, in mean costs (solver "sinkhorn"), and the softness of
+        "sample" and "barycentric" with any solver. None: no entropy, and as soft as the solver
+        left it.
+    tol : float, default=1e-4
+        Relative duality gap of the plan.
+    max_passes : int, default=None
+        Limit of the passes over all pairs; see `skcf.transport.solve_transport`.
+    n_jobs : int, default=None
+        Number of workers for the passes over all pairs; as in joblib.
+    verbose : int, default=0
+        Whether to show progress.
+    random_state : int, RandomState instance or None, default=None
+        Draws the solver's samples, the seed of ``read_out="sample"`` and that of the surrogate.
+
+    Attributes
+    ----------
+    plan_ : csr_array of shape (n_sources, n_targets)
+        Mass that moves from each person to each target. All masses sum to 1, unless a
+        soft source leaves some out; under ``"other"``, each class has its share.
+    prices_ : ndarray of float64, shape (n_targets,) or (n_classes, n_targets)
+        Price of crowding at each target, in mean costs; under ``"other"`` for the people of each
+        class, infinite at targets that are not for them.
+    targets_ : ndarray or DataFrame of shape (n_targets, n_columns)
+        The distinct accepted rows.
+    source_indices_ : ndarray of int, shape (n_sources,)
+        Which of the training rows are the people to be moved.
+    source_marginal_ : ndarray of float64, shape (n_sources,)
+        Mass that the plan moves of each person.
+    served_fraction_ : ndarray of float64, shape (n_sources,)
+        Share of each person's mass that the plan moves: 1 with a hard source, 0 where infeasible.
+    target_marginal_ : ndarray of float64, shape (n_targets,)
+        Mass that the plan moves to each target.
+    target_mass_ : ndarray of float64, shape (n_targets,) or (n_classes, n_targets)
+        Mass of the accepted population at each target, which crowding is measured against.
+    transport_cost_ : float
+        Effort of the plan, in mean costs.
+    crowding_ : float
+        Divergence of the targets' occupation from the accepted population, without its penalty.
+    objective_, dual_objective_ : float
+        What the plan pays in all, and the lower bound that the prices prove.
+    gap_ : float
+        Relative duality gap; the largest, where there are several plans.
+    n_passes_ : int
+        Passes over all pairs.
+    cost_scale_ : float
+        The mean cost, in units of the feature space: what counts as 1.
+    infeasible_ : ndarray of bool, shape (n_sources,)
+        People whom the constraints allow no target.
+    allocation_ : ndarray of int, shape (n_samples,)
+        One target for each training row, rounded from the plan; -1 for rows that need none or have
+        none. See `explain_population`.
+    estimator_ : object
+        The classifier that is explained: the one given, or the surrogate.
+    feature_space_ : FeatureSpace
+        The feature space, fitted on X.
+    classes_ : ndarray of shape (n_classes,)
+        The classifier's classes.
+    n_features_in_ : int
+        Number of columns seen in fit.
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Names of the columns, where X has string names.
+
+    See Also
+    --------
+    NearestExplainer : Individual counterfactuals: the nearest row, whoever else goes there.
+    skcf.transport.solve_transport : The solvers, on arrays.
+
+    Notes
+    -----
+    The plan P minimises ``<C, P> + D1(p | a) + crowding_penalty * D2(q | b)``, where p and q are its
+    marginals, a the people to be moved, b the accepted ones and C the cost over its mean; at the
+    optimum (a Wardrop equilibrium) nobody could do better by another target at the prices
+    ``g_j = 2 crowding_penalty (q_j / b_j - 1)``.
+
+    Where many people share one row (integer columns), no rule of the row alone can split them
+    up; the plan does, and `allocation_` is its advice for the people it was made for.
+
+    References
+    ----------
+    .. [1] A.-R. Ehyaei, A. Shirali, S. Samadi. "Collective Counterfactual Explanations:
+       Balancing Individual Goals and Collective Dynamics" (poster, 2025).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from sklearn.svm import SVC
+    >>> from skcf import CCEExplainer
+    >>> X, y = make_moons(400, noise=0.1, random_state=0)
+    >>> model = SVC().fit(X, y)
+    >>> explainer = CCEExplainer(model, random_state=0).fit(X, model.predict(X))
+    >>> result = explainer.explain(X[model.predict(X) == 0])
+    >>> result.summary()["validity"]
+    1.0
+    >>> bool(explainer.gap_ <= 1e-4)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **BaseCounterfactual._parameter_constraints,
+        "crowding_penalty": [Interval(Real, 0, None, closed="neither")],
+        "source": [StrOptions(set(SOURCES))],
+        "source_penalty": [Interval(Real, 0, None, closed="neither")],
+        "divergence": [StrOptions(set(TARGETS))],
+        "cost": [StrOptions(set(METRICS))],
+        "cost_power": [Interval(Real, 1, None, closed="left")],
+        "read_out": [StrOptions({"argmin", "sample", "barycentric"})],
+        "refine": ["boolean"],
+        "solver": [StrOptions(set(SOLVERS))],
+        "reg": [Interval(Real, 0, None, closed="neither"), None],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "max_passes": [Interval(Integral, 1, None, closed="left"), None],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    _result_type = CollectiveResult
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        target_class=None,
+        feature_space=None,
+        crowding_penalty=1.0,
+        source="hard",
+        source_penalty=1.0,
+        divergence="chi2",
+        cost="sqeuclidean",
+        cost_power=1,
+        read_out="argmin",
+        refine=False,
+        solver="auto",
+        reg=None,
+        tol=1e-4,
+        max_passes=None,
+        n_jobs=None,
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(estimator, target_class=target_class, feature_space=feature_space)
+        self.crowding_penalty = crowding_penalty
+        self.source = source
+        self.source_penalty = source_penalty
+        self.divergence = divergence
+        self.cost = cost
+        self.cost_power = cost_power
+        self.read_out = read_out
+        self.refine = refine
+        self.solver = solver
+        self.reg = reg
+        self.tol = tol
+        self.max_passes = max_passes
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _cost_metric(self):
+        return self.cost
+
+    @fit_context
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Make the plan for the people of X who are not predicted as the target class.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_columns)
+            Rows as the classifier takes them.
+        y : array-like of shape (n_samples,), default=None
+            What the classifier predicts for X (y_pred). None: it is asked.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts, in the feature space's scales, in the surrogate and in the
+            masses: a row of weight 3 is three equal people, one of weight 0 nobody.
+
+        Returns
+        -------
+        self : object
+            Unchanged if the fit fails or is interrupted.
+
+        Raises
+        ------
+        NotFittedError
+            If the classifier is not fitted.
+        ValueError
+            If X, y or the weights cannot be used, if no row is predicted as the target class or
+            all are, or if the constraints forbid every move.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the duality gap stays above `tol`.
+        """
+        with unchanged_on_failure(self):
+            self._fit(X, y, sample_weight)
+            if sample_weight is not None:
+                self._allocate_all(np.flatnonzero(checked_sample_weight(sample_weight, X)), len(X))
+        return self
+
+    def _allocate_all(self, kept, n_samples):
+        """Speak of all rows of X, not only of those of positive weight."""
+        allocation = np.full(n_samples, -1)
+        allocation[kept] = self.allocation_
+        self.allocation_ = allocation
+        self.source_indices_ = kept[self.source_indices_]
+
+    def _learn(self, Z, labels, oracle, sample_weight):
+        """Solve the plans and keep what explaining needs of them."""
+        rng = check_random_state(self.random_state)
+        self._seed = int(rng.randint(np.iinfo(np.int32).max))
+        weight = np.ones(len(Z)) if sample_weight is None else sample_weight
+        target = self._target_code
+        self._check_anybody(labels)
+        population = population_of(
+            distinct_rows(Z, labels, weight), target, self.feature_space_, self.cost
+        )
+        if not population.movers:
+            raise ValueError(
+                "The constraints forbid every move: none of the rows outside the target class may "
+                "become one of the rows in it."
+            )
+        self.cost_scale_ = sum(
+            group.share * mean_cost(group.cost, rng, group.a, group.b)
+            for group in population.movers
+        )
+        results = [self._solve(group, rng) for group in population.movers]
+        self._keep(population, results)
+        self._report(population, results, labels, weight)
+
+    def _check_anybody(self, labels):
+        """Refuse to fit where there is nobody to move."""
+        if self._target_code != OTHER and np.all(labels == self._target_code):
+            raise ValueError(
+                "The classifier puts all rows of X in the target class "
+                f"{self.classes_.tolist()[self._target_code]!r}: there is nobody to move."
+            )
+
+    def _solve(self, group, rng, **options):
+        """Solve the plan of some of the people."""
+        options = {
+            "source": self.source,
+            "source_penalty": self.source_penalty,
+            "target": self.divergence,
+            "target_penalty": self.crowding_penalty,
+            "cost_power": self.cost_power,
+            "solver": self.solver,
+            "reg": self.reg if self.solver == "sinkhorn" else None,
+            "tol": self.tol,
+            "max_passes": self.max_passes,
+            "n_jobs": self.n_jobs,
+            "verbose": self.verbose,
+            "random_state": rng,
+        } | options
+        return solve_transport(group.cost.times(1 / self.cost_scale_), group.a, group.b, **options)
+
+    def _keep(self, population, results):
+        """What explaining needs: targets, prices, and how full prices are made of them."""
+        codes, Z = population.distinct.labels[population.targets], population.Z_targets
+        self._target_Z, self._target_codes = Z, codes
+        self.targets_ = self.feature_space_.encoding_.decoder()(Z).container()
+        leaving = range(len(self.classes_)) if self._target_code == OTHER else [OTHER]
+        # where nobody was to be moved, nobody crowds
+        self._posted = {own: np.where(codes == own, np.inf, 0.0) for own in leaving}
+        self._slope, self._softness = dict.fromkeys(leaving, 1.0), dict.fromkeys(leaving, 0.0)
+        for group, result in zip(population.movers, results, strict=True):
+            self._posted[group.code] = result.prices
+            self._slope[group.code] = result.slope
+            self._softness[group.code] = result.softness
+        self._masses = {group.code: group.b for group in population.movers}
+
+    def _report(self, population, results, labels, weight):
+        """Set the public attributes that tell of the plan."""
+        moved = labels >= 0 if self._target_code == OTHER else labels != self._target_code
+        people = np.flatnonzero(moved)
+        spread = expanded(population, results, people, weight[people])
+        shares = [group.share for group in population.movers]
+        self.source_indices_ = people
+        self.plan_ = spread.plan
+        self.source_marginal_ = np.asarray(spread.plan.sum(axis=1)).ravel()
+        self.target_marginal_ = np.asarray(spread.plan.sum(axis=0)).ravel()
+        mass = np.where(spread.infeasible, 1.0, spread.mass)
+        self.served_fraction_ = np.where(spread.infeasible, 0.0, self.source_marginal_ / mass)
+        self.infeasible_ = spread.infeasible
+        self.allocation_ = np.full(len(labels), -1)
+        self.allocation_[people] = allocate(spread.plan)
+        several = self._target_code == OTHER
+        posted = list(self._posted.values())
+        masses = [self._masses.get(own, np.zeros(len(posted[0]))) for own in self._posted]
+        self.prices_ = np.vstack(posted) if several else posted[0]
+        self.target_mass_ = np.vstack(masses) if several else masses[0]
+        self.transport_cost_ = _weighted(shares, [r.transport_cost for r in results])
+        penalties = _weighted(shares, [r.target_divergence for r in results])
+        self.crowding_ = penalties / self.crowding_penalty
+        self.objective_ = _weighted(shares, [r.primal for r in results])
+        self.dual_objective_ = _weighted(shares, [r.dual for r in results])
+        self.gap_ = max(r.gap for r in results)
+        self.n_passes_ = sum(r.n_passes for r in results)
+
+    def _details_of_the_rest(self, n_rows):
+        nowhere = np.full(n_rows, -1)
+        return {
+            "effort": np.full(n_rows, np.nan),
+            "price": np.full(n_rows, np.nan),
+            "target_index": nowhere,
+            "occupied_index": nowhere.copy(),
+        }
+
+    def _search(self, Z, own, rows, oracle):
+        """Send each row to its target at the posted prices."""
+        target = np.full(len(Z), -1)
+        Z_cf = Z.copy()
+        for code, some in self._by_plan(own):
+            cost = self._effort(Z[some], code)
+            target[some] = self._chosen(cost, code, Z[some], rows[some], oracle)
+            led = some[target[some] >= 0]
+            Z_cf[led] = self._target_Z[target[led]]
+            if self.read_out == "barycentric":
+                self._pull_together(cost, code, Z, Z_cf, own, rows, oracle, some)
+        if self.refine:
+            self._refine(Z, Z_cf, target, rows, oracle)
+        return Z_cf, self._details(Z, Z_cf, own, target)
+
+    def _by_plan(self, own):
+        """The rows that each plan is for."""
+        for code in self._posted:
+            some = np.arange(len(own)) if code == OTHER else np.flatnonzero(own == code)
+            if len(some):
+                yield code, some
+
+    def _effort(self, Z, code):
+        """What moving rows to the targets adds to the objective: the slope times ``c^q``."""
+        cost = MoveCosts(self.feature_space_, Z, self._target_Z, self.cost)
+        return cost.times(1 / self.cost_scale_).raised(self.cost_power).times(self._slope[code])
+
+    def _chosen(self, cost, code, Z, rows, oracle):
+        """The target of each row; -1 for none."""
+        if self.read_out != "sample":
+            return cheapest(cost, self._posted[code], n_jobs=self.n_jobs, verbose=self.verbose)[0][
+                :, 0
+            ]
+        index = oracle.origin.index
+        u = uniforms(Z, None if index is None else index[rows], self._seed)
+        return draw(*soft_choices(cost, self._posted[code], self._softness_of(code)), u)
+
+    def _softness_of(self, code):
+        return self._softness[code] if self.reg is None else self.reg
+
+    def _pull_together(self, cost, code, Z, Z_cf, own, rows, oracle, some):
+        """Put barycentres in the place of the targets, as far as the classifier accepts them."""
+        choices = soft_choices(cost, self._posted[code], self._softness_of(code))
+        constraints = self.feature_space_.constraints_
+        numeric = constraints.numeric[~constraints.frozen[constraints.numeric]]
+        ends = Z_cf[some]
+        middle = barycentres(*choices, self._target_Z, ends, numeric)
+        Z_cf[some] = self._accepted(middle, ends, Z[some], own[some], rows[some], oracle)
+
+    def _accepted(self, middle, ends, Z, own, rows, oracle):
+        """The first point on the way from a barycentre to the target that is accepted."""
+        project = self.feature_space_.constraints_.project
+        near, far = np.zeros(len(Z)), np.ones(len(Z))
+        best = ends.copy()
+        trial = project(middle, Z)
+        open_ = np.arange(len(Z))
+        for _ in range(BISECTIONS):
+            valid = reached(oracle.labels(trial, rows[open_]), own[open_], self._target_code)
+            best[open_[valid]] = trial[valid]
+            t = near[open_]
+            far[open_[valid]], near[open_[~valid]] = t[valid], t[~valid]
+            open_ = open_[far[open_] > near[open_]] if _ else open_[~valid]
+            if not len(open_):
+                break
+            t = (near[open_] + far[open_])[:, None] / 2
+            near[open_] = t[:, 0]
+            trial = project((1 - t) * middle[open_] + t * ends[open_], Z[open_])
+        return best
+
+    def _refine(self, Z, Z_cf, target, rows, oracle):
+        """Undo and shorten changes; writes to Z_cf."""
+        led = np.flatnonzero(target >= 0)
+        if len(led):
+            Z_cf[led] = refine(
+                Z[led],
+                Z_cf[led],
+                rows[led],
+                self._target_codes[target[led]],
+                oracle,
+                metric=self.cost,
+                min_margin=REFINED_MARGIN,
+                verbose=self.verbose,
+            )
+
+    def _details(self, Z, Z_cf, own, target):
+        """Effort, price and place of each counterfactual."""
+        details = self._details_of_the_rest(len(Z))
+        details["target_index"] = target
+        details["occupied_index"] = target.copy()
+        led = np.flatnonzero(target >= 0)
+        if self.refine or self.read_out == "barycentric":
+            details["occupied_index"][led] = self._nearest_target(Z_cf[led], own[led])
+        between = self.feature_space_.costs_.between(Z_cf[led], Z[led], self.cost)
+        between = (between / self.cost_scale_) ** self.cost_power
+        for code, some in self._by_plan(own[led]):
+            details["effort"][led[some]] = self._slope[code] * between[some]
+            details["price"][led[some]] = self._posted[code][target[led[some]]]
+        return details
+
+    def _nearest_target(self, Z, own):
+        """The target that each row stands nearest to, prices left aside."""
+        nearest = np.full(len(Z), -1)
+        for code, some in self._by_plan(own):
+            offered = np.where(np.isfinite(self._posted[code]), 0.0, np.inf)
+            cost = MoveCosts(self.feature_space_, Z[some], self._target_Z, self.cost)
+            nearest[some] = cheapest(cost, offered, n_jobs=self.n_jobs)[0][:, 0]
+        return nearest
+
+
+def _weighted(shares, values):
+    """Mean of values over people."""
+    return float(np.dot(shares, values))

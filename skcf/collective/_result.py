@@ -1,0 +1,37 @@
+"""CollectiveResult: what CCEExplainer's ``explain`` returns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skcf._result import CounterfactualResult
+
+__all__ = ["CollectiveResult"]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class CollectiveResult(CounterfactualResult):
+    """Counterfactuals with the effort and the price of each.
+
+    Beside the attributes of `CounterfactualResult`:
+
+    Attributes
+    ----------
+    effort : ndarray of float64, shape (n_samples,)
+        What the move costs, in the plan's unit: mean costs of the population. NaN where there
+        is no move.
+    price : ndarray of float64, shape (n_samples,)
+        Price of crowding at the target, in the same unit: how much one more person there adds to
+        the crowding penalty. Negative where there is room. Effort and price add up to what
+        is smallest for each row.
+    target_index : ndarray of int, shape (n_samples,)
+        The row of ``targets_`` that the counterfactual is led to; -1 for none.
+    occupied_index : ndarray of int, shape (n_samples,)
+        The row of ``targets_`` that the counterfactual stands nearest to: `target_index`, unless
+        it was refined or is a barycentre.
+    """
+
+    effort: np.ndarray | None = None
+    price: np.ndarray | None = None
+    target_index: np.ndarray | None = None
+    occupied_index: np.ndarray | None = None
