@@ -40,7 +40,7 @@ def soft_choices(cost, prices, softness):
     known = np.isfinite(best)
     levels = np.where(known, best, 0.0)
     window = max(REACH * softness, 1e-9)
-    pairs = price(here, prices[offered], levels, window, most=len(offered), by_target=False)
+    pairs = price(here, prices[offered], levels, window, most=len(offered))
     above = pairs.cost + prices[offered][pairs.columns] - levels[pairs.rows]
     weight = np.where(known[pairs.rows], np.exp(-np.maximum(above, 0) / max(softness, 1e-300)), 0)
     total = np.bincount(pairs.rows, weight, cost.shape[0])

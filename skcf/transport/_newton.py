@@ -9,8 +9,10 @@ and so on until the duality gap, which each pass gives exactly, is small enough.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.utils import gen_batches
 
+from skcf._progress import progress
 from skcf.transport._lists import ShortLists, entropy
 from skcf.transport._pricing import Candidates, every_pair, price
 from skcf.transport._solution import Solution, magnitude, relative_gap
@@ -23,9 +25,12 @@ SOFTEST = 3.0  # target penalty, in mean costs, up to which prices are found at 
 STAGES = 5.0  # how much stiffer each stage is than the one before, beyond that
 ROUGH_GAP, MOST_ROUGH_PASSES = 5e-3, 20  # where a level or a stage gives way to the next
 FIRST_EPS = 0.25  # smoothing to begin with, costs being about 1
+SCARCE, SUPPLY = 8, 3  # sources a target keeps at least, and in terms of what it is to receive
 PAIRS_A_POINT = 24  # that a pricing pass looks for, for each source and for each target
 WINDOWS_AN_EPS = 5  # lists must reach some eps up, or the smoothed plan is cut off
 NARROWEST = 1e-9
+SWEEPS = 3
+SHORTEST_REACH = 0.1  # of the way from the best prices to those that are best for the lists
 DUST = 1e-10  # share of a source's mass that a plan leaves out
 EXTENSION_PAIRS = 4_000_000  # worked on at a time
 
@@ -54,6 +59,48 @@ def solve_newton(problem, *, tol, max_passes, random_state, prices=None, n_jobs=
     -------
     Solution
     """
+    pools = problem.cost.pools()
+    if len(pools) == 1:
+        return _solve_pool(problem, tol, max_passes, random_state, prices, n_jobs, verbose)
+    parts = []
+    for rows, columns in progress(pools, verbose, len(pools), "separate pools of targets"):
+        # nothing moves between pools, so each is a problem of its own
+        part = problem.alone(rows, columns)
+        start = None if prices is None else prices[columns]
+        parts.append(_solve_pool(part, tol, max_passes, random_state, start, n_jobs, 0))
+    return _merged(problem, pools, parts)
+
+
+def _merged(problem, pools, parts):
+    """One solution made of those of separate pools."""
+    m, n = problem.shape
+    prices, least = problem.target.clip(np.full(n, -np.inf)), np.empty(m)
+    rows, columns, masses, slack = [], [], [], 0.0
+    for (pool_rows, pool_columns), part in zip(pools, parts, strict=True):
+        prices[pool_columns], least[pool_rows] = part.prices, part.source_prices
+        entries, mass = part.plan.tocoo(), problem.a[pool_rows].sum()
+        rows.append(pool_rows[entries.row])
+        columns.append(pool_columns[entries.col])
+        masses.append(entries.data * mass)
+        slack += mass * (part.primal - part.dual)
+    rows, columns, masses = (np.concatenate(x) for x in (rows, columns, masses))
+    plan = csr_array((masses, (rows, columns)), shape=(m, n))
+    p, q = (np.asarray(plan.sum(axis=axis)).ravel() for axis in (1, 0))
+    primal = problem.primal(float(masses @ problem.cost.pairs(rows, columns)), p, q)
+    return Solution(
+        prices=prices,
+        plan=plan,
+        primal=primal,
+        dual=primal - slack,
+        n_iter=sum(part.n_iter for part in parts),
+        n_passes=max(part.n_passes for part in parts),
+        softness=max(part.softness for part in parts),
+        source_prices=least,
+    )
+
+
+def _solve_pool(problem, tol, max_passes, random_state, prices, n_jobs, verbose):
+    """Solve a problem all of whose pairs may be allowed."""
     stages = [problem]
     while prices is None and stages[0].target.penalty > SOFTEST:
         # near balanced transport, short lists allow wild prices unless one comes from near by
@@ -74,15 +121,21 @@ def _first_run(problem, rng, n_jobs):
     """Prices to start from: those that a solved sample extends to all targets."""
     m, n = problem.shape
     if m * n <= FEW_PAIRS:
-        return _Run(problem, np.zeros(n), FIRST_EPS)
+        return _Run(problem, _even_prices(problem), FIRST_EPS)
     rows, columns = _sample(m, rng), _sample(n, rng)
     served = problem.cost.take(rows, columns).feasible()
     if not served.any():  # a sample that cannot move says nothing
-        return _Run(problem, np.zeros(n), FIRST_EPS)
+        return _Run(problem, _even_prices(problem), FIRST_EPS)
     rows = rows[served]
     run = _first_run(problem.take(rows, columns), rng, n_jobs)
     run.improve(ROUGH_GAP, MOST_ROUGH_PASSES, rng, n_jobs, 0)
     return _Run(problem, _extended(problem, rows, run), run.eps)
+
+
+def _even_prices(problem):
+    """Prices if the sources spread over all targets by their masses."""
+    crowding = problem.a.sum() / problem.b.sum()
+    return problem.target.price(problem.b * crowding, problem.b)
 
 
 def _sample(size, rng):
@@ -160,6 +213,12 @@ class _Run:
     def _pairs_a_source(self):
         return int(PAIRS_A_POINT * max(1, self.problem.shape[1] / self.problem.shape[0]))
 
+    @property
+    def _pairs_of_targets(self):
+        """Enough sources for what each target is to receive: fewer would come at any price."""
+        expected = self.problem.b * self.problem.shape[0] / self.problem.b.sum()
+        return np.maximum(SCARCE, np.ceil(SUPPLY * expected)).astype(np.intp)
+
     def solution(self):
         """What the solver hands back."""
         plan, primal = self._trimmed()
@@ -187,19 +246,25 @@ class _Run:
         return plan, primal
 
     def improve(self, tol, max_passes, rng, n_jobs, verbose):
-        """Price and descend in turn until the gap closes or the passes are used up."""
-        levels = None
-        while True:
-            self._price(levels, rng, n_jobs, verbose)
-            if self.gap <= tol or self.n_passes >= max_passes:
-                return
-            if levels is None and not self._is_small:
-                for _ in range(3):
-                    self.prices = self.lists.sweep(self.prices, self.eps)
-            self._descend(tol)
-            levels = self.lists.least(self.prices)
+        """Price and descend in turn until the gap closes or the passes are used up.
 
-    def _price(self, levels, rng, n_jobs, verbose):
+        Prices that are best for the lists can be wild where the lists lack pairs. So they are
+        only accepted if they raise the dual of all pairs; if not, the lists keep all they have
+        and get the pairs that were missing, and the next step from the best prices is shorter.
+        """
+        self._price(None, rng, n_jobs, verbose, forget=True)
+        centre, reach = self.prices, 1.0
+        while self.gap > tol and self.n_passes < max_passes:
+            self._descend(tol)
+            self.prices = centre + reach * (self.prices - centre)
+            before = self.best_dual
+            self._price(self.lists.least(self.prices), rng, n_jobs, verbose, forget=reach == 1)
+            if self.best_dual > before:
+                centre, reach = self.prices, min(1.0, 3 * reach)
+            elif not self._is_small:
+                reach = max(reach / 3, SHORTEST_REACH)
+
+    def _price(self, levels, rng, n_jobs, verbose, forget):
         """One pass over all pairs: bounds on both sides, and new lists."""
         if self._is_small:
             known = self.lists is not None
@@ -213,6 +278,7 @@ class _Run:
                 levels,
                 window,
                 most=3 * self._pairs_a_source,
+                for_target=self._pairs_of_targets,
                 n_jobs=n_jobs,
                 verbose=verbose,
             )
@@ -220,8 +286,8 @@ class _Run:
         self.best_dual = max(self.best_dual, self.problem.dual(least, self.prices))
         if self.lists is not None and not self._is_small:
             # what the plan uses stays listed, wherever the window is now
-            reach = max(window, 3 * WINDOWS_AN_EPS * self.eps)
-            found = _joined(found, self.lists.candidates, self.prices, least, reach)
+            near = max(window, 3 * WINDOWS_AN_EPS * self.eps) if forget else np.inf
+            found = _joined(found, self.lists.candidates, self.prices, least, near)
         self.lists = ShortLists(found, self.problem)
         self._read_off()
         self.n_passes += 1
@@ -247,6 +313,9 @@ class _Run:
     def _descend(self, tol):
         """Maximise the smoothed dual on the lists, the smoothing going down to what pays now."""
         goal = self._goal(tol)
+        if not self._is_small:
+            for _ in range(SWEEPS):
+                self.prices = self.lists.sweep(self.prices, self.eps)
         while True:
             enough = max(0.1 * self.eps, 0.05 * tol * magnitude(self.primal))
             self.prices, n_steps = self.lists.newton(self.prices, self.eps, enough)

@@ -17,7 +17,6 @@ __all__ = ["Candidates", "as_slice", "every_pair", "price", "tasks_of", "tiles_o
 
 TILE_ROWS, TILE_COLUMNS = 256, 4096
 CHUNK_ROWS = 4096
-SCARCE = 8  # best sources that are kept of each target
 
 
 @dataclass
@@ -54,7 +53,7 @@ def every_pair(cost):
     return Candidates(rows, columns, exact[allowed])
 
 
-def price(cost, prices, levels, window, *, most=64, by_target=True, n_jobs=None, verbose=0):
+def price(cost, prices, levels, window, *, most=64, for_target=None, n_jobs=None, verbose=0):
     """Find all pairs whose reduced cost is within a window of the best of their source.
 
     Parameters
@@ -71,8 +70,8 @@ def price(cost, prices, levels, window, *, most=64, by_target=True, n_jobs=None,
     most : int, default=64
         Where the window holds many more pairs of a source than that, as many of its best are
         kept, of each tile that is looked through. All that may be its best are kept.
-    by_target : bool, default=True
-        Whether the best few sources of each target are kept too, however poor.
+    for_target : ndarray of int, shape (n,), default=None
+        How many of the best sources of each target are kept too, however poor for them.
     n_jobs : int, default=None
         Number of workers; joblib's backends may spread them over machines.
     verbose : int, default=0
@@ -92,7 +91,7 @@ def price(cost, prices, levels, window, *, most=64, by_target=True, n_jobs=None,
             None if levels is None else levels[rows],
             window,
             most,
-            by_target,
+            for_target is not None,
         )
         for rows, columns in tasks
     )
@@ -102,7 +101,7 @@ def price(cost, prices, levels, window, *, most=64, by_target=True, n_jobs=None,
             tasks, progress(found, verbose, len(tasks), "pricing"), strict=True
         )
     ]
-    return _collected(parts, window, cost.shape[1])
+    return _collected(parts, window, cost.shape[1], for_target)
 
 
 def tasks_of(cost, bytes_a_row):
@@ -166,11 +165,11 @@ def _least(cost, prices):
 
 
 def _limit(reduced, best, window):
-    """How far each target looks: its best pair in the tile, if about its best so far, counts."""
+    """How far each target looks: the window, from its own best where that is further."""
     here = reduced.min(axis=0)
-    near = np.isfinite(here) & (here <= best + window)
     np.minimum(best, here, out=best)
-    return np.where(near, np.maximum(here, window), window).astype(reduced.dtype)
+    near = np.isfinite(here) & (here <= best + window)
+    return np.where(near, np.maximum(best, 0) + window, window).astype(reduced.dtype)
 
 
 def _without_excess(reduced, picked, slack, most):
@@ -186,24 +185,25 @@ def _without_excess(reduced, picked, slack, most):
     return np.sort(picked[order[(rank < most) | tied]])
 
 
-def _collected(parts, window, n):
+def _collected(parts, window, n, for_target):
     """All pairs within the window and the best few of each target, sorted."""
     if not parts:
         empty = np.empty(0, dtype=np.int32)
         return Candidates(empty, empty, np.empty(0))
     rows, columns, cost, reduced = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    near = reduced <= window
-    kept = np.concatenate([np.flatnonzero(near), _best_of_targets(columns, reduced, ~near)])
+    kept = np.flatnonzero(reduced <= window)
+    if for_target is not None:
+        far = np.flatnonzero(reduced > window)
+        kept = np.concatenate([kept, far[_best_of_targets(columns[far], reduced[far], for_target)]])
     order = kept[np.argsort(rows[kept].astype(np.int64) * n + columns[kept])]
     return Candidates(rows[order], columns[order], cost[order])
 
 
-def _best_of_targets(columns, reduced, candidates):
-    """Positions of the best few pairs of each target among the candidates."""
-    far = np.flatnonzero(candidates)
+def _best_of_targets(columns, reduced, for_target):
+    """Positions of the best few pairs of each target."""
     # one key to sort by: non-negative floats are in the order of their bits
-    bits = np.maximum(reduced[far], 0).astype(np.float32).view(np.uint32)
-    order = np.argsort((columns[far].astype(np.uint64) << np.uint64(32)) | bits)
-    ordered = columns[far][order]
-    rank = np.arange(len(order)) - np.searchsorted(ordered, ordered)
-    return far[order[rank < SCARCE]]
+    bits = np.maximum(reduced, 0).astype(np.float32).view(np.uint32)
+    order = np.argsort((columns.astype(np.uint64) << np.uint64(32)) | bits)
+    counts = np.bincount(columns, minlength=len(for_target))
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return order[rank < np.repeat(for_target, counts)]

@@ -44,6 +44,15 @@ class TransportProblem:
         a, b = a * (self.a.sum() / a.sum()), b * (self.b.sum() / b.sum())
         return TransportProblem(self.cost.take(rows, columns), a, b, self.source, self.target)
 
+    def alone(self, rows, columns):
+        """The problem of some sources and targets alone, the sources' masses summing to 1.
+
+        (An objective is proportional to the masses of its plan and of its marginals.)
+        """
+        mass = self.a[rows].sum()
+        a, b = self.a[rows] / mass, self.b[columns] / mass
+        return TransportProblem(self.cost.take(rows, columns), a, b, self.source, self.target)
+
     def dual(self, least, prices):
         """Lower bound that prices give: least is ``min_j C[i, j] + prices[j]``, exact."""
         h = self.source.dual(least, self.a)

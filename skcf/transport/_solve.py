@@ -329,7 +329,7 @@ def _placed(values, positions, length):
 
 def _least(cost, prices, n_jobs):
     """Least full price of each source, by a pass over all pairs."""
-    return price(cost, prices, None, 0.0, by_target=False, n_jobs=n_jobs).least(prices)
+    return price(cost, prices, None, 0.0, n_jobs=n_jobs).least(prices)
 
 
 def _solved(solver, problem, prices, reg, options, scale):
