@@ -28,7 +28,7 @@ from skcf.space._constraints import same
 from skcf.space._containers import BACKENDS, Table, backend_of, checked_container
 from skcf.space._feature_space import checked_input_features
 
-__all__ = ["BaseCounterfactual"]
+__all__ = ["BaseCounterfactual", "warn_of_failures"]
 
 LARGEST_DISAGREEMENT = 0.05
 
@@ -279,7 +279,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         """
         check_is_fitted(self)
         result = self._explain(X)
-        _warn_of_failures(result, stacklevel=4)  # set_output wraps this method
+        warn_of_failures(result, stacklevel=4)  # set_output wraps this method
         index = X.index if backend_of(X).name == "pandas" else None
         return self._in_output_container(result.X_cf, index)
 
@@ -309,7 +309,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         check_scalar(n_counterfactuals, "n_counterfactuals", Integral, min_val=1)
         result = self._explain(X, n_counterfactuals)
-        _warn_of_failures(result, stacklevel=3)
+        warn_of_failures(result, stacklevel=3)
         return result
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -442,7 +442,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         return tags
 
 
-def _warn_of_failures(result, stacklevel):
+def warn_of_failures(result, stacklevel):
     """Warn once, where the user called, if rows are left without a valid counterfactual."""
     failed = {status: int(np.sum(result.status == status)) for status in STATUSES[2:]}
     if any(failed.values()):

@@ -1,6 +1,6 @@
 """CCEExplainer: one transport plan for everybody, read off one row at a time."""
 
-from hashlib import sha256
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -8,20 +8,25 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skcf._classifiers import codes_of
 from skcf._compat import Interval, StrOptions, checked_sample_weight, fit_context
 from skcf._fitting import unchanged_on_failure
+from skcf._oracle import Oracle
 from skcf._refine import refine
+from skcf._result import CounterfactualResult
 from skcf._targets import OTHER, reached
-from skcf.base import BaseCounterfactual
+from skcf.base import BaseCounterfactual, warn_of_failures
 from skcf.collective._allocation import allocate
+from skcf.collective._frontier import CrowdingFrontier, frontier_of
 from skcf.collective._move_costs import MoveCosts
 from skcf.collective._plans import distinct_rows, expanded, population_of
 from skcf.collective._read_outs import barycentres, draw, soft_choices, uniforms
 from skcf.collective._result import CollectiveResult
+from skcf.space._constraints import same
+from skcf.space._containers import checked_container
 from skcf.space._cost import METRICS
-from skcf.transport import cheapest, crowding_path, mean_cost, solve_transport
+from skcf.transport import SOLVERS, cheapest, crowding_path, mean_cost, solve_transport
 from skcf.transport._divergences import SOURCES, TARGETS
-from skcf.transport._solve import SOLVERS
 
 __all__ = ["CCEExplainer"]
 
@@ -79,7 +84,8 @@ class CCEExplainer(BaseCounterfactual):
         the classifier accepts it.
     refine : bool, default=False
         Whether to undo and shorten changes afterwards, as `NearestExplainer` does. It saves effort
-        and moves people off the plan: ``explain(X).crowding()`` tells what that costs.
+        and moves people off the plan: ``explainer.crowding(explainer.explain(X))`` tells what
+        that costs.
     solver : {"auto", "newton", "projected_gradient", "sinkhorn"}, default="auto"
         See `skcf.transport.solve_transport`.
     reg : float, default=None
@@ -271,8 +277,9 @@ class CCEExplainer(BaseCounterfactual):
         NotFittedError
             If the classifier is not fitted.
         ValueError
-            If X, y or the weights cannot be used, if no row is predicted as the target class or
-            all are, or if the constraints forbid every move.
+            If X, y or the weights cannot be used, or if no row is predicted as the target class,
+            or all are. (If the constraints forbid every move, the plan is empty: all people are
+            ``infeasible_``.)
 
         Warns
         -----
@@ -282,14 +289,14 @@ class CCEExplainer(BaseCounterfactual):
         with unchanged_on_failure(self):
             self._fit(X, y, sample_weight)
             if sample_weight is not None:
-                self._allocate_all(np.flatnonzero(checked_sample_weight(sample_weight, X)), len(X))
+                self._report_for_all(checked_sample_weight(sample_weight, checked_container(X)))
         return self
 
-    def _allocate_all(self, kept, n_samples):
+    def _report_for_all(self, sample_weight):
         """Speak of all rows of X, not only of those of positive weight."""
-        allocation = np.full(n_samples, -1)
-        allocation[kept] = self.allocation_
-        self.allocation_ = allocation
+        kept = np.flatnonzero(sample_weight)
+        self.allocation_ = np.full(len(sample_weight), -1)
+        self.allocation_[kept] = self._allocated
         self.source_indices_ = kept[self.source_indices_]
 
     def _learn(self, Z, labels, oracle, sample_weight):
@@ -302,18 +309,121 @@ class CCEExplainer(BaseCounterfactual):
         population = population_of(
             distinct_rows(Z, labels, weight), target, self.feature_space_, self.cost
         )
-        if not population.movers:
-            raise ValueError(
-                "The constraints forbid every move: none of the rows outside the target class may "
-                "become one of the rows in it."
+        self.cost_scale_ = 1.0
+        if population.movers:  # otherwise the constraints forbid every move
+            self.cost_scale_ = sum(
+                group.share * mean_cost(group.cost, rng, group.a, group.b)
+                for group in population.movers
             )
-        self.cost_scale_ = sum(
-            group.share * mean_cost(group.cost, rng, group.a, group.b)
-            for group in population.movers
-        )
         results = [self._solve(group, rng) for group in population.movers]
+        self._index = oracle.origin.index
         self._keep(population, results)
         self._report(population, results, labels, weight)
+
+    def crowding_path(self, penalties: Any) -> CrowdingFrontier:
+        """Solve the plan of the fitted population for many crowding penalties.
+
+        Each is solved from the prices of the one before, so a path costs little more than a
+        plan. The explainer itself stays as it is.
+
+        Parameters
+        ----------
+        penalties : array-like of float, shape (n_penalties,)
+            Crowding penalties, in mean costs.
+
+        Returns
+        -------
+        CrowdingFrontier
+            Effort against crowding: what advice for all costs, and what it saves.
+
+        Raises
+        ------
+        ValueError
+            If a penalty is not positive and finite.
+        """
+        check_is_fitted(self)
+        penalties = np.asarray(penalties, dtype=float)
+        if penalties.ndim != 1 or not len(penalties) or not np.all(penalties > 0):
+            raise ValueError(f"penalties must be a list of positive numbers, got {penalties}.")
+        groups = self._population.movers
+        rng = np.random.RandomState(self._seed)
+        paths = [
+            crowding_path(
+                group.cost.times(1 / self.cost_scale_),
+                group.a,
+                group.b,
+                penalties=penalties,
+                **self._options(rng),
+            )
+            for group in groups
+        ]
+        return frontier_of(penalties, paths, [group.share for group in groups])
+
+    def crowding(self, result: CounterfactualResult) -> float:
+        """Divergence of where people end up from the accepted population, without its penalty.
+
+        Parameters
+        ----------
+        result : CounterfactualResult
+            Of this explainer, or of any other on the same columns: then each counterfactual
+            counts for the target that it stands nearest to.
+
+        Returns
+        -------
+        float
+            0 if those who move spread as the accepted ones do; comparable with `crowding_` for
+            equal numbers of people. NaN if nobody moved.
+        """
+        check_is_fitted(self)
+        own = codes_of(result.y, self.classes_)
+        found = np.flatnonzero(result.status == "found")
+        index = getattr(result, "occupied_index", None)
+        if index is None:
+            table = self.feature_space_._tabulate(checked_container(result.X_cf)).take(found)
+            index = np.full(len(own), -1)
+            index[found] = self._nearest_target(self.feature_space_._encode(table), own[found])
+        found = found[index[found] >= 0]
+        if not len(found):
+            return float("nan")
+        return sum(
+            len(some) / len(found) * self._divergence(index[found][some], self._masses[code])
+            for code, some in self._by_plan(own[found])
+            if code in self._masses
+        )
+
+    def _divergence(self, index, mass):
+        """Divergence of a list of targets from the masses of the accepted population."""
+        occupied = np.bincount(index, minlength=len(mass)) / len(index)
+        offered = mass > 0
+        return float(TARGETS[self.divergence](1.0).value(occupied[offered], mass[offered]))
+
+    def explain_population(self) -> CollectiveResult:
+        """Give the people that the plan was made for exactly its advice.
+
+        Each training row gets one target, by `allocation_`: the plan rounded so that each target
+        keeps its mass. Where many people share one row, only this splits them up.
+
+        Returns
+        -------
+        CollectiveResult
+            Of the training rows (those of positive weight).
+        """
+        check_is_fitted(self)
+        distinct = self._population.distinct
+        Z, own = distinct.Z[distinct.of_row], distinct.labels[distinct.of_row]
+        space = self.feature_space_
+        origin = replace(space.encoding_.decoder()(Z), index=self._index)
+        oracle = Oracle(self._reader, space, origin)
+        details, Z_cf = self._details_of_the_rest(len(Z)), Z.copy()
+        led = np.flatnonzero(self._allocated >= 0)
+        Z_cf[led] = self._target_Z[self._allocated[led]]
+        if self.refine:
+            self._refine(Z, Z_cf, self._allocated, np.arange(len(Z)), oracle)
+        details |= self._details(Z, Z_cf, own, self._allocated)
+        X = space._restore(origin, origin.container())
+        result = self._judged(X, origin, Z, Z_cf, own, oracle, details)
+        warn_of_failures(result, stacklevel=3)
+        return result
 
     def _check_anybody(self, labels):
         """Refuse to fit where there is nobody to move."""
@@ -323,13 +433,22 @@ class CCEExplainer(BaseCounterfactual):
                 f"{self.classes_.tolist()[self._target_code]!r}: there is nobody to move."
             )
 
-    def _solve(self, group, rng, **options):
+    def _solve(self, group, rng):
         """Solve the plan of some of the people."""
-        options = {
+        return solve_transport(
+            group.cost.times(1 / self.cost_scale_),
+            group.a,
+            group.b,
+            target_penalty=self.crowding_penalty,
+            **self._options(rng),
+        )
+
+    def _options(self, rng):
+        """How the plan is to be solved."""
+        return {
             "source": self.source,
             "source_penalty": self.source_penalty,
             "target": self.divergence,
-            "target_penalty": self.crowding_penalty,
             "cost_power": self.cost_power,
             "solver": self.solver,
             "reg": self.reg if self.solver == "sinkhorn" else None,
@@ -338,11 +457,11 @@ class CCEExplainer(BaseCounterfactual):
             "n_jobs": self.n_jobs,
             "verbose": self.verbose,
             "random_state": rng,
-        } | options
-        return solve_transport(group.cost.times(1 / self.cost_scale_), group.a, group.b, **options)
+        }
 
     def _keep(self, population, results):
         """What explaining needs: targets, prices, and how full prices are made of them."""
+        self._population = population
         codes, Z = population.distinct.labels[population.targets], population.Z_targets
         self._target_Z, self._target_codes = Z, codes
         self.targets_ = self.feature_space_.encoding_.decoder()(Z).container()
@@ -369,8 +488,9 @@ class CCEExplainer(BaseCounterfactual):
         mass = np.where(spread.infeasible, 1.0, spread.mass)
         self.served_fraction_ = np.where(spread.infeasible, 0.0, self.source_marginal_ / mass)
         self.infeasible_ = spread.infeasible
-        self.allocation_ = np.full(len(labels), -1)
-        self.allocation_[people] = allocate(spread.plan)
+        self._allocated = np.full(len(labels), -1)
+        self._allocated[people] = allocate(spread.plan)
+        self.allocation_ = self._allocated
         several = self._target_code == OTHER
         posted = list(self._posted.values())
         masses = [self._masses.get(own, np.zeros(len(posted[0]))) for own in self._posted]
@@ -381,7 +501,7 @@ class CCEExplainer(BaseCounterfactual):
         self.crowding_ = penalties / self.crowding_penalty
         self.objective_ = _weighted(shares, [r.primal for r in results])
         self.dual_objective_ = _weighted(shares, [r.dual for r in results])
-        self.gap_ = max(r.gap for r in results)
+        self.gap_ = max((r.gap for r in results), default=0.0)
         self.n_passes_ = sum(r.n_passes for r in results)
 
     def _details_of_the_rest(self, n_rows):
@@ -404,6 +524,18 @@ class CCEExplainer(BaseCounterfactual):
             Z_cf[led] = self._target_Z[target[led]]
             if self.read_out == "barycentric":
                 self._pull_together(cost, code, Z, Z_cf, own, rows, oracle, some)
+        if self.refine:
+            self._refine(Z, Z_cf, target, rows, oracle)
+        return Z_cf, self._details(Z, Z_cf, own, target)
+
+    def _search_several(self, Z, own, rows, oracle, n_counterfactuals):
+        """The cheapest targets of each row at the posted prices."""
+        k, target, Z_cf = n_counterfactuals, np.full(len(Z), -1), Z.copy()
+        for code, some in self._by_plan(own):
+            cost = self._effort(Z[some[::k]], code)
+            target[some] = cheapest(cost, self._posted[code], k, n_jobs=self.n_jobs)[0].ravel()
+        led = np.flatnonzero(target >= 0)
+        Z_cf[led] = self._target_Z[target[led]]
         if self.refine:
             self._refine(Z, Z_cf, target, rows, oracle)
         return Z_cf, self._details(Z, Z_cf, own, target)
@@ -443,23 +575,20 @@ class CCEExplainer(BaseCounterfactual):
         Z_cf[some] = self._accepted(middle, ends, Z[some], own[some], rows[some], oracle)
 
     def _accepted(self, middle, ends, Z, own, rows, oracle):
-        """The first point on the way from a barycentre to the target that is accepted."""
+        """The first accepted point on the way from a barycentre to its target, by bisection."""
         project = self.feature_space_.constraints_.project
-        near, far = np.zeros(len(Z)), np.ones(len(Z))
-        best = ends.copy()
-        trial = project(middle, Z)
-        open_ = np.arange(len(Z))
-        for _ in range(BISECTIONS):
-            valid = reached(oracle.labels(trial, rows[open_]), own[open_], self._target_code)
-            best[open_[valid]] = trial[valid]
-            t = near[open_]
-            far[open_[valid]], near[open_[~valid]] = t[valid], t[~valid]
-            open_ = open_[far[open_] > near[open_]] if _ else open_[~valid]
-            if not len(open_):
-                break
-            t = (near[open_] + far[open_])[:, None] / 2
-            near[open_] = t[:, 0]
-            trial = project((1 - t) * middle[open_] + t * ends[open_], Z[open_])
+        best = project(middle, Z)
+        valid = reached(oracle.labels(best, rows), own, self._target_code)
+        rest = np.flatnonzero(~valid)
+        best[rest] = ends[rest]
+        near, far = np.zeros(len(rest)), np.ones(len(rest))
+        for _ in range(BISECTIONS if len(rest) else 0):
+            t = (near + far) / 2
+            trial = (1 - t[:, None]) * middle[rest] + t[:, None] * ends[rest]
+            trial = project(np.where(same(middle[rest], ends[rest]), ends[rest], trial), Z[rest])
+            valid = reached(oracle.labels(trial, rows[rest]), own[rest], self._target_code)
+            best[rest[valid]] = trial[valid]
+            near, far = np.where(valid, near, t), np.where(valid, t, far)
         return best
 
     def _refine(self, Z, Z_cf, target, rows, oracle):

@@ -178,8 +178,9 @@ def expanded(population, results, people, weight):
     )
     nobody = stacked.shape[0] - 1
     place = np.full(len(distinct.Z), nobody)
-    place[np.concatenate([group.sources for group in movers])] = np.arange(nobody)
-    mass_there = np.concatenate([group.a * group.share for group in movers] + [[0.0]])
+    nowhere = np.empty(0, dtype=np.intp)
+    place[np.concatenate([nowhere, *(group.sources for group in movers)])] = np.arange(nobody)
+    mass_there = np.concatenate([*(group.a * group.share for group in movers), [0.0]])
     whose = place[distinct.of_row[people]]
     part = weight / distinct.counts[distinct.of_row[people]]
     plan = csr_array(stacked)[whose]
