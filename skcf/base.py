@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABCMeta, abstractmethod
+from copy import deepcopy
 from dataclasses import replace
 from numbers import Integral
 from typing import Any, Self
@@ -31,6 +32,7 @@ from skcf.space._feature_space import checked_input_features
 __all__ = ["BaseCounterfactual", "warn_of_failures"]
 
 LARGEST_DISAGREEMENT = 0.05
+MOST_COPIES = 100  # of a row, on average, that a surrogate is trained on rather than on weights
 
 
 class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
@@ -428,7 +430,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         copy = type(self)(estimator=_kept(estimator), **copies)
         for private in ("_sklearn_output_config", "_metadata_request"):
             if hasattr(self, private):
-                setattr(copy, private, dict(getattr(self, private)))
+                setattr(copy, private, deepcopy(getattr(self, private)))
         return copy
 
     def __sklearn_tags__(self):
@@ -475,7 +477,7 @@ def _surrogate(X, y, sample_weight, space, random_state):
             "classifier predicts for rows of which it accepts some."
         )
     weights = {}
-    if sample_weight is not None and np.all(sample_weight == np.rint(sample_weight)):
+    if sample_weight is not None and _are_counts(sample_weight):
         # leaves and bins count rows, not weights
         copies = np.repeat(np.arange(len(y)), sample_weight.astype(np.intp))
         X, y = Table.of(X).take(copies).container(), y[copies]
@@ -490,6 +492,12 @@ def _surrogate(X, y, sample_weight, space, random_state):
     # whatever the global setting is when it is asked
     encoder.set_output(transform="default")
     return make_pipeline(encoder, boosting).fit(X, y, **weights)
+
+
+def _are_counts(sample_weight):
+    """Whether weights can be written out as repeated rows."""
+    whole = np.all(sample_weight == np.rint(sample_weight))
+    return whole and sample_weight.sum() <= MOST_COPIES * len(sample_weight)
 
 
 def _is_fitted(estimator):

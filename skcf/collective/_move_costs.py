@@ -189,6 +189,9 @@ class MoveCosts(PairCost):
         if not x_placed.all():
             left.append(1 - x_placed)
             right.append(y_placed)
+        if not y_placed.all():
+            left.append(x_placed)
+            right.append(1 - y_placed)
         return left, right
 
     def _placed(self, j, values):

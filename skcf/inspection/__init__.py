@@ -1,5 +1,7 @@
 """Displays: counterfactuals as pictures, in scikit-learn's Display convention."""
 
 from skcf.inspection._counterfactual_display import CounterfactualDisplay
+from skcf.inspection._frontier_display import CrowdingFrontierDisplay
+from skcf.inspection._plan_display import PlanDisplay
 
-__all__ = ["CounterfactualDisplay"]
+__all__ = ["CounterfactualDisplay", "CrowdingFrontierDisplay", "PlanDisplay"]

@@ -6,6 +6,7 @@ import numpy as np
 
 from skcf._compat import Interval, validate_params
 from skcf.inspection._panels import draw_panels, new_axes, split_axes
+from skcf.inspection._places import categorical_columns
 from skcf.inspection._values import changes_of_rows, differing, numbers_of, shortened
 from skcf.space._containers import Table, checked_container
 
@@ -140,7 +141,7 @@ class CounterfactualDisplay:
             value_range=_value_range(
                 table,
                 Table.of(result.X_cf),
-                _categorical(getattr(explainer, "feature_space_", None)),
+                set(categorical_columns(getattr(explainer, "feature_space_", None))),
             ),
             y=result.y,
             y_cf=result.y_cf,
@@ -215,7 +216,7 @@ class CounterfactualDisplay:
             X=X,
             X_cf=X_cf,
             labels=_labels(before, None),
-            value_range=_value_range(before, after, _categorical(feature_space)),
+            value_range=_value_range(before, after, set(categorical_columns(feature_space))),
             y=_checked_length(y, "y", before),
             y_cf=_checked_length(y_cf, "y_cf", before),
             status=_checked_length(status, "status", before),
@@ -365,12 +366,6 @@ def _column_names(before, after):
     if names is None:
         return [f"x{j}" for j in range(len(before.columns))]
     return [str(name) for name in names]
-
-
-def _categorical(space):
-    """Positions of the columns that hold categories, where a feature space says so."""
-    features = [] if space is None else space.encoding_.features
-    return {j for f in features if f.n_categories for j in f.positions if len(f.positions) == 1}
 
 
 def _value_range(before, after, categorical):

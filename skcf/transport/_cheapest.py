@@ -64,7 +64,8 @@ def _cheapest_chunk(cost, prices, k):
     for band, part in tiles_of(cost.shape):
         full = tile(band, part)
         np.minimum(limit[band], _kth(full, k) + slack, out=limit[band])
-        i, j = np.divmod(np.flatnonzero(full <= limit[band, None]), full.shape[1])
+        finite = np.minimum(limit[band, None], np.finfo(full.dtype).max)  # never what is forbidden
+        i, j = np.divmod(np.flatnonzero(full <= finite), full.shape[1])
         picked.append((i + band.start, j + part.start))
     rows, columns = (np.concatenate(arrays) for arrays in zip(*picked, strict=True))
     value = cost.pairs(rows, columns) + prices[columns]

@@ -74,11 +74,13 @@ class KLSource:
 
     def dual(self, s, a):
         """Value h of the prices s."""
-        return -self.penalty * a * np.expm1(-s / self.penalty)
+        with np.errstate(over="ignore"):  # prices far below zero: a bound that is of no use
+            return -self.penalty * a * np.expm1(-s / self.penalty)
 
     def mass(self, s, a):
         """Mass h' that is served at the prices s."""
-        return a * np.exp(-s / self.penalty)
+        with np.errstate(over="ignore"):
+            return a * np.exp(-s / self.penalty)
 
     def curvature(self, s, a):
         """How fast the mass falls with the price: -h''."""

@@ -1,4 +1,4 @@
-"""Projected gradient on the dense plan: the poster's solver, O(m n) a step.
+"""Projected gradient on the whole plan: the poster's solver, O(m n) a step.
 
 The plan is moved against the gradient, ``C_ij + u_i + g_j`` with u and g the slopes of the
 divergences at its marginals, and projected: on the simplex of mass a_i in each row for a hard source
@@ -45,11 +45,12 @@ __all__ = ["dense_costs", "solve_projected_gradient"]
 BLOCK_PAIRS = 250_000  # are worked on at once: they stay in the processor's cache
 FLOOR = 0.05  # times the tolerance: share of a mass below which a divergence goes on straight
 FIRST_RATIO = 0.1  # of the curvature that is believed in at first, to the global bound
-SMALLEST_RATIO = 1e-12
-RELAXATION = 0.93  # what the curvature is tried to be from one step to the next
+SMALLEST_RATIO = 1e-8
+RELAXATION = 0.97  # what the curvature is tried to be from one step to the next
 SPREADS = (1e-2, 3e-3, 1e-3, 1e-4)  # over which given prices are turned to a plan
 WINDOW = 0.05  # how much dearer than the cheapest a target may be in that plan
 LARGEST_SERVICE = 2.0  # part of its mass that a source has at most in a first plan
+ROUNDING = 1e-14  # of differences of the objective, relative to itself
 
 
 def solve_projected_gradient(problem, *, tol, max_iter, prices=None, verbose=0):
@@ -179,7 +180,7 @@ class _Pairs:
 
 
 @dataclass
-class _Gradient:
+class _Point:
     """Where a step starts from, and in which direction it goes.
 
     Attributes
@@ -192,7 +193,7 @@ class _Gradient:
         Slope of the target's divergence: the prices.
     levels : ndarray of float64, shape (m,), or None
         Minus the slope of the source's divergence; None for a hard source, where they are what
-        makes the projection's masses right.
+        makes the masses of the projection right.
     r, c : ndarray of float64, shapes (m,) and (n,)
         The weights of the metric.
     """
@@ -204,6 +205,14 @@ class _Gradient:
     levels: np.ndarray | None
     r: np.ndarray
     c: np.ndarray
+
+    def full_prices(self, pairs):
+        """Cost plus price of each pair."""
+        return pairs.cost + self.g[pairs.columns]
+
+    def stride(self, pairs, curvature):
+        """How much mass a pair loses for each unit of its reduced cost."""
+        return self.r[pairs.rows] * self.c[pairs.columns] / curvature
 
 
 class _Descent:
@@ -221,10 +230,7 @@ class _Descent:
         self.cost = dense_costs(problem.cost)
         self.hard = problem.source.name == "hard"
         self.target = _Marginal(problem.target, problem.b, share)
-        if self.hard:
-            self.source = _Free(problem.a)
-        else:
-            self.source = _Marginal(problem.source, problem.a, share)
+        self.source = _Free(problem.a) if self.hard else _Marginal(problem.source, problem.a, share)
         self.dual, self.prices, self.least = -np.inf, None, None
         self.n_iter = self.n_passes = 0
         self.ratio, self.momentum, self.inertia = FIRST_RATIO, 1.0, 0.0
@@ -235,82 +241,83 @@ class _Descent:
         return relative_gap(self.primal, self.dual)
 
     def start(self, prices):
-        """Begin with the plan that prices imply: spread over the targets that are all but best."""
+        """Begin with a plan that prices imply."""
+        a = self.problem.a
         g = np.zeros(self.problem.shape[1]) if prices is None else self.problem.target.clip(prices)
-        window = 0.0 if prices is None else WINDOW
-        least = self._pass(g, np.full(self.problem.shape[0], -np.inf), None)[0]
+        least, _ = self._pass(g, np.full(len(a), -np.inf))
         self._post(g, least)
-        _, pairs = self._pass(g, np.nextafter(least + window, np.inf), None)
-        service = np.minimum(self.problem.source.mass(least, self.problem.a) , LARGEST_SERVICE * self.problem.a)
-        best = np.inf
-        for spread in SPREADS if prices is not None else SPREADS[:1]:
-            x = np.exp((least[pairs.rows] - pairs.cost - g[pairs.columns]) / spread)
-            x *= (service / np.bincount(pairs.rows, x))[pairs.rows]
-            value, primal = self._values(pairs, x)
-            if value < best:
-                best = value
-                self.pairs, self.x, self.before, self.value, self.primal = pairs, x, x, value, primal
+        _, pairs = self._pass(g, np.nextafter(least + (0.0 if prices is None else WINDOW), np.inf))
+        served = a * np.minimum(self.problem.source.mass(least, a) / a, LARGEST_SERVICE)
+        reduced = pairs.cost + g[pairs.columns] - least[pairs.rows]
+        self.value = np.inf
+        for spread in SPREADS[:1] if prices is None else SPREADS:
+            x = np.exp(-reduced / spread)
+            x *= (served / np.bincount(pairs.rows, x))[pairs.rows]
+            value, primal = self._values(pairs, x, *self._marginals(pairs, x))
+            if value < self.value:
+                self.pairs, self.x, self.before = pairs, x, x
+                self.value, self.primal = value, primal
 
     def step(self):
         """Go as far against the gradient as the quadratic bound holds."""
         self.n_iter += 1
-        at = self._gradient()
+        point = self._point()
         self.ratio = max(self.ratio * RELAXATION, SMALLEST_RATIO)
-        bound = at.r.sum() if self.hard else at.r.sum() + at.c.sum()
+        largest = point.r.sum() if self.hard else point.r.sum() + point.c.sum()
         while True:
-            pairs, y, x, excess, norm = self._projected(at, self.ratio * bound)
-            allowed = self.ratio * bound * norm / 2 + 1e-14 * magnitude(self.value)
+            pairs, x, norm = self._projected(point, self.ratio * largest)
+            p, q = self._marginals(pairs, x)
+            excess = self.source.excess(p, point.p) + self.target.excess(q, point.q)
+            allowed = norm / 2 + ROUNDING * magnitude(self.value)
             if excess <= allowed:
                 break
             self.ratio *= np.clip(1.02 * excess / allowed, 1.1, 10)
-        self._accept(pairs, x)
+        self._accept(pairs, x, *self._values(pairs, x, p, q))
 
-    def _gradient(self):
+    def _point(self):
         y = self.x + self.inertia * (self.x - self.before)
         p, q = self._marginals(self.pairs, y)
         levels = None if self.hard else -self.source.slope(p)
         r, c = self.source.softness(p), self.target.softness(q)
-        return _Gradient(y, p, q, self.target.slope(q), levels, r, c)
+        return _Point(y, p, q, self.target.slope(q), levels, r, c)
 
-    def _projected(self, at, curvature):
-        """Project the point that a step of that curvature leads to."""
-        step = at.r[self.pairs.rows] * at.c[self.pairs.columns] / curvature
-        levels = at.levels
+    def _projected(self, point, curvature):
+        """Project what a step of that curvature leads to.
+
+        Gives the pairs, their masses, and the curvature times the squared length of the step.
+        """
+        levels = point.levels
         if self.hard:  # over fewer pairs they are no lower: no pair is missed
-            levels = self._levels(self.pairs, at, at.y, step)
-        least, pairs = self._pass(at.g, levels, self.pairs)
-        self._post(at.g, least)
-        y = _moved(at.y, self.pairs, pairs)
-        step = at.r[pairs.rows] * at.c[pairs.columns] / curvature
+            levels = self._levels(self.pairs, point, point.y, curvature)
+        least, pairs = self._pass(point.g, levels, self.pairs)
+        self._post(point.g, least)
+        y, stride = _moved(point.y, self.pairs, pairs), point.stride(pairs, curvature)
         if self.hard:
-            levels = self._levels(pairs, at, y, step)
-        x = y - step * (pairs.cost + at.g[pairs.columns] - levels[pairs.rows])
-        np.maximum(x, 0, out=x)
+            levels = self._levels(pairs, point, y, curvature)
+        x = np.maximum(y - stride * (point.full_prices(pairs) - levels[pairs.rows]), 0)
         if self.hard:  # to rounding
             x *= (self.problem.a / np.bincount(pairs.rows, x))[pairs.rows]
-        p, q = self._marginals(pairs, x)
-        excess = self.source.excess(p, at.p) + self.target.excess(q, at.q)
-        norm = float(np.sum((x - y) ** 2 / step)) / curvature
-        return pairs, y, x, excess, norm
+        return pairs, x, float(np.sum((x - y) ** 2 / stride))
 
-    def _levels(self, pairs, at, y, step):
+    def _levels(self, pairs, point, y, curvature):
         """The price of each source at which its projected masses sum to what it has.
 
-        Pair by pair, the projected mass is ``max(y - step * (full price - level), 0)``. Newton's
+        Pair by pair, the projected mass is ``max(y - stride * (full price - level), 0)``. Newton's
         iteration for the level starts with all pairs and only ever drops some: it is finite.
         """
-        opening = pairs.cost + at.g[pairs.columns] - y / step
+        stride = point.stride(pairs, curvature)
+        opening = point.full_prices(pairs) - y / stride
         starts = np.flatnonzero(np.diff(pairs.rows, prepend=-1))
-        active, n_active = step, len(step)
+        active, n_active = stride, len(stride)
         while True:
             total = np.add.reduceat(active * opening, starts) + self.problem.a
             levels = total / np.add.reduceat(active, starts)
-            active = np.where(opening < levels[pairs.rows], step, 0)
+            active = np.where(opening < levels[pairs.rows], stride, 0)
             n_before, n_active = n_active, np.count_nonzero(active)
             if n_active == n_before:
                 return levels
 
-    def _pass(self, g, levels, pairs):
+    def _pass(self, g, levels, pairs=None):
         """Least full prices, and all pairs that are cheaper than levels, or were listed."""
         m, n = self.cost.shape
         least, counts, keys = np.empty(m), np.empty(m, dtype=np.int64), []
@@ -333,16 +340,15 @@ class _Descent:
         if dual > self.dual:
             self.dual, self.prices, self.least = dual, g, least
 
-    def _accept(self, pairs, x):
+    def _accept(self, pairs, x, value, primal):
         """Move on with momentum; where the objective rises, stay and drop it."""
-        value, primal = self._values(pairs, x)
         before = _moved(self.x, self.pairs, pairs)
         if value <= self.value:
             momentum = (1 + np.sqrt(1 + 4 * self.momentum**2)) / 2
             self.inertia, self.momentum = (self.momentum - 1) / momentum, momentum
             self.value, self.primal = value, primal
         else:
-            if self.inertia == 0:  # too small for the bound to be told from rounding
+            if self.inertia == 0:  # such a short step that rounding passed for a bound
                 self.ratio *= 2
             x, self.inertia, self.momentum = before, 0.0, 1.0
         used = (x != 0) | (before != 0)
@@ -352,9 +358,8 @@ class _Descent:
         m, n = self.problem.shape
         return np.bincount(pairs.rows, x, m), np.bincount(pairs.columns, x, n)
 
-    def _values(self, pairs, x):
-        """The objective with straight ends, and itself."""
-        p, q = self._marginals(pairs, x)
+    def _values(self, pairs, x, p, q):
+        """The objective with divergences that are straight at the end, and the true one."""
         transport_cost = float(x @ pairs.cost)
         straight = transport_cost + self.source.value(p) + self.target.value(q)
         return straight, self.problem.primal(transport_cost, p, q)

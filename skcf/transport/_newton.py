@@ -13,8 +13,10 @@ from scipy.sparse import csr_array
 from sklearn.utils import gen_batches
 
 from skcf._progress import progress
+from skcf.transport._costs import MatrixCost
 from skcf.transport._lists import ShortLists, entropy
-from skcf.transport._pricing import Candidates, every_pair, price
+from skcf.transport._pricing import Candidates, every_pair, price, tiles_of
+from skcf.transport._sinkhorn import solve_sinkhorn
 from skcf.transport._solution import Solution, magnitude, relative_gap
 
 __all__ = ["solve_newton"]
@@ -29,7 +31,9 @@ SCARCE, SUPPLY = 8, 3  # sources a target keeps at least, and in terms of what i
 PAIRS_A_POINT = 24  # that a pricing pass looks for, for each source and for each target
 WINDOWS_AN_EPS = 5  # lists must reach some eps up, or the smoothed plan is cut off
 NARROWEST = 1e-9
-SWEEPS = 3
+SWEEPS = 3  # before Newton's steps
+STEADIED_PAIRS = 60_000_000  # up to here the costs are stored, in float32, for some sweeps
+STEADY_GAP, STEADY_SWEEPS = 0.02, 60
 SHORTEST_REACH = 0.1  # of the way from the best prices to those that are best for the lists
 DUST = 1e-10  # share of a source's mass that a plan leaves out
 EXTENSION_PAIRS = 4_000_000  # worked on at a time
@@ -153,15 +157,19 @@ def _extended(problem, rows, run):
     tile = problem.cost.take(rows, slice(0, n)).reduced(paid, np.zeros(n))
     log_mass = np.log(run.problem.a)[:, None].astype(np.float32)
     t = np.empty(n)
+    known = np.ones(n, dtype=bool)
     for part in gen_batches(n, max(16, EXTENSION_PAIRS // len(rows))):
         pull = tile(slice(0, len(rows)), part)
         pull /= -eps
         pull += log_mass
         top = pull.max(axis=0)
-        top = np.where(np.isfinite(top), top, 0)  # a target that none of the sample may have
+        known[part] = np.isfinite(top)
+        top = np.where(known[part], top, 0)
         with np.errstate(divide="ignore"):
             t[part] = eps * (top + np.log(np.exp(pull - top).sum(axis=0)))
-    return problem.target.clip(problem.target.soften(t, eps))
+    prices = problem.target.clip(problem.target.soften(t, eps))
+    # of a target that none of the sample may have, nothing is known
+    return np.where(known, prices, _even_prices(problem))
 
 
 @dataclass
@@ -186,6 +194,8 @@ class _Run:
         Entropy of the plan's rows.
     n_passes, n_steps : int
         Passes over all pairs, and Newton steps.
+    steadied : bool
+        Whether the prices have been put right by sweeps over all pairs.
     """
 
     problem: object
@@ -199,6 +209,7 @@ class _Run:
     spread: float = np.inf
     n_passes: int = 0
     n_steps: int = 0
+    steadied: bool = False
 
     @property
     def gap(self):
@@ -211,7 +222,8 @@ class _Run:
 
     @property
     def _pairs_a_source(self):
-        return int(PAIRS_A_POINT * max(1, self.problem.shape[1] / self.problem.shape[0]))
+        crowd = max(1, self.problem.shape[1] / self.problem.shape[0])
+        return int(PAIRS_A_POINT * crowd)
 
     @property
     def _pairs_of_targets(self):
@@ -258,11 +270,27 @@ class _Run:
             self._descend(tol)
             self.prices = centre + reach * (self.prices - centre)
             before = self.best_dual
-            self._price(self.lists.least(self.prices), rng, n_jobs, verbose, forget=reach == 1)
+            least = self.lists.least(self.prices)
+            self._price(least, rng, n_jobs, verbose, forget=reach == 1)
             if self.best_dual > before:
                 centre, reach = self.prices, min(1.0, 3 * reach)
             elif not self._is_small:
                 reach = max(reach / 3, SHORTEST_REACH)
+                if self._steadied(centre):
+                    self._price(None, rng, n_jobs, verbose, forget=True)
+                    centre, reach = self.prices, 1.0
+
+    def _steadied(self, centre):
+        """Put prices right by some sweeps over all pairs, once, where the lists have misled."""
+        if self.steadied or self.problem.shape[0] * self.problem.shape[1] > STEADIED_PAIRS:
+            return False
+        self.steadied = True
+        problem = replace(self.problem, cost=_roughly_stored(self.problem.cost))
+        rough = solve_sinkhorn(problem, tol=STEADY_GAP, max_iter=STEADY_SWEEPS, prices=centre)
+        self.n_passes += rough.n_passes
+        if rough.dual > self.best_dual:
+            self.prices, self.eps = rough.prices, max(self.eps, rough.softness)
+        return rough.dual > self.best_dual
 
     def _price(self, levels, rng, n_jobs, verbose, forget):
         """One pass over all pairs: bounds on both sides, and new lists."""
@@ -270,7 +298,7 @@ class _Run:
             known = self.lists is not None
             found = self.lists.candidates if known else every_pair(self.problem.cost)
         else:
-            window = self._window(rng)
+            self.window = window = self._window(rng)
             self.eps = min(self.eps, window / WINDOWS_AN_EPS)
             found = price(
                 self.problem.cost,
@@ -338,6 +366,16 @@ class _Run:
         goal = max(0.1 * self.gap * magnitude(self.primal) / spread, last)
         smoothing_is_the_trouble = self.eps * spread > 0.5 * self.gap * magnitude(self.primal)
         return min(goal, self.eps / 2 if smoothing_is_the_trouble else self.eps)
+
+
+def _roughly_stored(cost):
+    """All costs as a matrix, right up to rounding."""
+    m, n = cost.shape
+    tile = cost.reduced(np.zeros(m), np.zeros(n))
+    matrix = np.empty((m, n), dtype=np.float32)
+    for rows, columns in tiles_of(cost.shape):
+        matrix[rows, columns] = np.maximum(tile(rows, columns), 0)
+    return MatrixCost(matrix)
 
 
 def _joined(found, listed, prices, least, reach):

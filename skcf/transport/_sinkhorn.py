@@ -15,7 +15,8 @@ from which the divergences know f and g ([1]_, [2]_). Where the smoothing eps is
 pairs count for nothing: the kernel is stored as a sparse matrix about the prices at hand, and made
 anew when they have drifted ([3]_). Where it is too large for that, costs are computed in blocks in
 each iteration. The prices are extrapolated from the last few iterations ([4]_); the dual, which
-each iteration gives, tells when that was wrong.
+each iteration gives, tells when that was wrong. What all prices have in common is set by itself in
+each iteration ([5]_).
 
 References
 ----------
@@ -25,6 +26,8 @@ References
 .. [3] B. Schmitzer. "Stabilized sparse scaling algorithms for entropy regularized transport
    problems" (2019).
 .. [4] D. G. Anderson. "Iterative procedures for nonlinear integral equations" (1965).
+.. [5] T. Séjourné, F.-X. Vialard, G. Peyré. "Faster unbalanced optimal transport: translation
+   invariant Sinkhorn and 1-D Frank-Wolfe" (2022).
 """
 
 from dataclasses import dataclass, replace
@@ -46,11 +49,13 @@ KERNEL_PAIRS = 8_000_000  # so many pairs of a sparse kernel are
 BLOCK_PAIRS = 250_000  # are worked on at once: they stay in the processor's cache
 ROW_BYTES = 1024  # that a source may take of the working memory, about
 FIRST_EPS, WARM_EPS = 0.1, 0.01  # smoothing to begin with, costs being 1 on average
+SMALLEST_EPS = 1e-13
 REACH = 50  # nats below the best of its source at which a pair is left out of a kernel
-DRIFT = 5  # nats by which prices may move before the kernel is made anew
+DRIFT = 8  # nats by which prices may move before the kernel is made anew
 MEMORY = 8  # iterations that are extrapolated from
-SETTLED = 0.1  # part of the smoothing, or of the tolerance, that a stage may leave undone
+SETTLED = 0.1  # part of the tolerance, or of the smoothing, that a stage may leave undone
 NEGLIGIBLE = 1e-12  # part of a source's mass below which a pair is left out of the plan
+SHIFT_STEPS = 20  # of Newton, at most
 LARGEST_EXPONENT = 500.0
 
 
@@ -87,8 +92,8 @@ def solve_sinkhorn(problem, *, tol, max_iter, reg=None, prices=None, verbose=0):
         run = _Run(problem, start, max_iter, bar)
         if reg is None:
             return _solve_scaled(run, eps, tol)
-        while eps > reg:
-            run.settle(eps, tol)
+        while eps > reg and run.n_iter < max_iter:
+            run.settle(eps, SETTLED * tol, SETTLED)
             eps = max(eps / 2, reg)
         return _regularised(run, reg, tol)
 
@@ -105,7 +110,7 @@ def _solve_scaled(run, eps, tol):
     """Lower the smoothing until the gap of the problem without it closes."""
     best = None
     while True:
-        state = run.settle(eps, tol)
+        state = run.settle(eps, SETTLED * tol, SETTLED)
         gap, last = np.inf, run.n_iter >= run.max_iter
         # at a large smoothing, the plan is large and the gap is known to be
         if last or 0.02 * eps * state.p.sum() <= tol * magnitude(state.primal):
@@ -113,13 +118,13 @@ def _solve_scaled(run, eps, tol):
             gap = np.inf if best is None else best.gap
         if last or gap <= tol:
             return replace(best, n_iter=run.n_iter, n_passes=run.n_passes)
-        eps = max(eps / 2, 0.8 * eps * tol / gap)
+        eps = max(eps / 2, 0.8 * eps * tol / gap, SMALLEST_EPS)
 
 
 def _regularised(run, reg, tol):
     """The solution at a given smoothing, with the entropy in both of its values."""
     problem = run.problem
-    state = run.settle(reg, tol / SETTLED * 0.9, relative=True)
+    state = run.settle(reg, 0.9 * tol, 0.0)
     kernel = run.kernel_at(state.g, reg, complete=True)
     state = _state(problem, kernel, state.g)  # without the rounding of streamed costs
     solution = run.read_off(kernel, state)
@@ -135,9 +140,7 @@ def _better(one, other):
     if one is None or other is None:
         return other if one is None else one
     if other.dual < one.dual:
-        other = replace(
-            other, dual=one.dual, prices=one.prices, source_prices=one.source_prices
-        )
+        other = replace(other, dual=one.dual, prices=one.prices, source_prices=one.source_prices)
     if other.primal > one.primal:
         other = replace(other, primal=one.primal, plan=one.plan, softness=one.softness)
     return other
@@ -162,17 +165,17 @@ class _Run:
         self.n_iter = self.n_passes = 0
         self.kernel = None
 
-    def settle(self, eps, tol, relative=False):
-        """Iterate until the bounds of the smoothed problem are close, to what eps and tol are.
+    def settle(self, eps, tol, share):
+        """Iterate until the bounds of the smoothed problem are close.
 
         Parameters
         ----------
         eps : float
             The smoothing.
         tol : float
-            Relative gap that is aimed at; part of it is a small enough gap here.
-        relative : bool, default=False
-            Whether `tol` alone counts.
+            Relative gap that is small enough.
+        share : float
+            Gap that is small enough too, in units of the smoothing and the mass that is moved.
 
         Returns
         -------
@@ -182,17 +185,15 @@ class _Run:
         state, fallback = None, None
         while True:
             new = self._iterate(eps)
-            goal = tol * magnitude(new.primal)
-            if not relative:
-                goal = max(goal, eps * new.p.sum())
-            if new.primal - new.dual <= SETTLED * goal or self.n_iter >= self.max_iter:
+            goal = max(tol * magnitude(new.primal), share * eps * new.p.sum())
+            if new.primal - new.dual <= goal or self.n_iter >= self.max_iter:
                 return new
             if fallback is not None and not new.dual >= state.dual - _rounding(state.dual):
                 self.g, fallback = fallback, None
                 extrapolation.forget()
                 continue
             state = new
-            fallback = self.problem.target.clip(self.problem.target.soften(state.t, eps))
+            fallback = _next_prices(self.problem, state, eps)
             self.g = self.problem.target.clip(extrapolation.next(state.g, fallback))
 
     def _iterate(self, eps):
@@ -207,10 +208,8 @@ class _Run:
     def kernel_at(self, g, eps, complete=False):
         """A sparse kernel about the prices, or one that streams where that were too large."""
         most = np.inf if complete else KERNEL_PAIRS
-        if isinstance(self.kernel, _StreamedKernel) and self.kernel.eps == eps and not complete:
-            return self.kernel
         self.n_passes += 1
-        found = _near_pairs(self.problem.cost, g, REACH * eps, most)
+        found = _near_pairs(self.problem, g, eps, most)
         if found is None:
             return _StreamedKernel(self.problem.cost, eps)
         return _SparseKernel(self.problem.shape, *found, g, eps)
@@ -243,6 +242,29 @@ class _Run:
         )
 
 
+def _next_prices(problem, state, eps):
+    """Prices after the half-step in g, and after the best move of all prices together.
+
+    A common shift of f and g leaves the kernel as it is, and Sinkhorn's own steps take it the slower
+    the larger the penalties are. At the best one, the served and the wanted mass are equal.
+    """
+    source, target = problem.source, problem.target
+    g = target.soften(state.t, eps)
+    shift = 0.0
+    for _ in range(SHIFT_STEPS):
+        moved = state.f + shift, g + shift
+        miss = source.mass(moved[0], problem.a).sum() - target.mass(moved[1], problem.b).sum()
+        slope = (
+            source.curvature(moved[0], problem.a).sum()
+            + target.curvature(moved[1], problem.b).sum()
+        )
+        step = float(np.clip(miss / slope, -target.penalty, target.penalty))
+        shift += step
+        if abs(step) <= 1e-3 * eps:
+            break
+    return target.clip(g + shift)
+
+
 def _rounding(value):
     """What a sum that comes out as this value may be off by."""
     return 1e-13 * magnitude(value)
@@ -256,6 +278,8 @@ class _State:
     ----------
     g : ndarray of float64, shape (n,)
         The prices.
+    f : ndarray of float64, shape (m,)
+        The source potentials.
     t : ndarray of float64, shape (n,)
         Soft maximum that the next prices follow from.
     p : ndarray of float64, shape (m,)
@@ -265,6 +289,7 @@ class _State:
     """
 
     g: np.ndarray
+    f: np.ndarray
     t: np.ndarray
     p: np.ndarray
     primal: float
@@ -275,13 +300,12 @@ def _state(problem, kernel, g):
     """Both half-steps from prices, and what the smoothed problem and its dual are there."""
     a, b, eps = problem.a, problem.b, kernel.eps
     with np.errstate(over="ignore", invalid="ignore"):  # an extrapolation too far is taken back
-        f, t = kernel.half_steps(problem, g)
+        f, t, q = kernel.half_steps(problem, g)
         p = problem.source.mass(f, a)
-        q = b * _exp((t - g) / eps)
         entropy = eps * (p.sum() - a.sum() * b.sum())
         gain = problem.source.dual(f, a).sum() - problem.target.conjugate(g, b).sum()
         paid = problem.primal(p @ f - q @ g, p, q)
-    return _State(g, t, p, float(paid - entropy), float(gain - entropy))
+    return _State(g, f, t, p, float(paid - entropy), float(gain - entropy))
 
 
 class _SparseKernel:
@@ -296,7 +320,7 @@ class _SparseKernel:
     cost : ndarray of float64, shape (n_pairs,)
         Their costs.
     far : ndarray of float64, shape (n,)
-        Least reduced cost of each target.
+        About how far each target is from being chosen: ``min_i C_ij + g_j - f_i``.
     prices : ndarray of float64, shape (n,)
         The prices g.
     eps : float
@@ -328,12 +352,14 @@ class _SparseKernel:
         return np.minimum.reduceat(self.cost + g[self.columns], self.starts)
 
     def half_steps(self, problem, g):
-        """Source potentials f for the prices, and the soft maxima t that the next follow from."""
+        """Source potentials f for the prices, soft maxima t, and the masses q at the targets."""
         eps = self.eps
-        s = self.levels - eps * np.log(self.matrix @ (problem.b * self._drift(g)))
+        offers = problem.b * _exp((self.prices - g) / eps)
+        s = self.levels - eps * np.log(self.matrix @ offers)
         f = problem.source.soften(s, eps)
         sums = self.matrix.T @ (problem.a * _exp((f - self.levels) / eps))
-        return f, _soft_maxima(sums, self.prices, self.far, problem.a, eps)
+        t = _soft_maxima(sums, self.prices, self.far, problem.a, eps)
+        return f, t, offers * sums
 
     def _drift(self, g):
         return _exp((self.prices - g) / self.eps)
@@ -377,7 +403,7 @@ class _StreamedKernel:
         f, sums = np.empty(problem.shape[0]), np.zeros(problem.shape[1])
         far = np.full(problem.shape[1], np.inf)
         for rows, columns, block in _blocks(self.cost, g):
-            least = _lowered(block, far, columns)
+            least = _lowered(block, problem.source, eps, far, columns)
             block /= -eps
             np.exp(block, out=block)
             soft = np.log(block @ problem.b[columns].astype(block.dtype))
@@ -386,7 +412,7 @@ class _StreamedKernel:
             weights = problem.a[rows] * _exp((f[rows] - least) / eps)
             largest = max(weights.max(), np.finfo(float).tiny)
             sums[columns] += largest * ((weights / largest).astype(block.dtype) @ block)
-        return f, _soft_maxima(sums, g, far, problem.a, eps)
+        return f, _soft_maxima(sums, g, far, problem.a, eps), problem.b * sums
 
 
 def _blocks(cost, prices):
@@ -398,25 +424,28 @@ def _blocks(cost, prices):
             yield rows[band], columns, tile(band, slice(0, len(columns)))
 
 
-def _lowered(block, far, columns):
-    """Take the least full prices off a block, in place; note how far each target is from them."""
+def _lowered(block, source, eps, far, columns):
+    """Take the least full prices off a block, in place; note how far each target is."""
     least = block.min(axis=1)
     block -= least[:, None]
-    far[columns] = np.minimum(far[columns], block.min(axis=0))
+    excess = (least - source.soften(least.astype(np.float64), eps)).astype(block.dtype)
+    near = (block + excess[:, None] if excess.any() else block).min(axis=0)
+    far[columns] = np.minimum(far[columns], near)
     return least.astype(np.float64)
 
 
-def _near_pairs(cost, prices, reach, most):
-    """Pairs whose reduced cost is within reach, with their costs; None if there are too many.
+def _near_pairs(problem, prices, eps, most):
+    """Pairs that are within reach, with their costs, and how far each target is.
 
-    Also gives the least reduced cost of each target.
+    None if there are too many.
     """
+    cost = problem.cost
     far = np.full(cost.shape[1], np.inf)
     slack = 2 * cost.rounding(np.zeros(cost.shape[0]), prices)
     parts, total = [], 0
     for rows, columns, block in _blocks(cost, prices):
-        _lowered(block, far, columns)
-        i, j = np.nonzero(block <= reach + slack)
+        _lowered(block, problem.source, eps, far, columns)
+        i, j = np.nonzero(block <= REACH * eps + slack)
         total += len(i)
         if total > most:
             return None
@@ -431,8 +460,8 @@ def _near_pairs(cost, prices, reach, most):
 def _soft_maxima(sums, prices, far, a, eps):
     """Soft maxima t from the sums of a kernel's columns.
 
-    Where a target is so far that its sum vanishes, its nearest source tells roughly: the true
-    value would be as small, but prices that fell all the way would draw everybody there.
+    Where a target is so far that its sum vanishes, its distance tells roughly: prices that fell
+    all the way would draw everybody there.
     """
     with np.errstate(divide="ignore"):
         t = prices + eps * np.log(sums)
