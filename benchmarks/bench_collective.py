@@ -357,7 +357,7 @@ def measure(who, name, penalty, population, plan, ruler, result, seconds):
         histogram=population.bins.chi2(X_cf),
         busiest=busiest(places),
         valid=float(np.mean(population.model.predict(result.X_cf) == population.target)),
-        violations=count_violations(X, X_cf, population.space, population.X_fit),
+        violations=count_violations(result.X, result.X_cf, population.space, population.X_fit),
         plausible=ruler.mean(X_cf, ruler.training),
         held_out=ruler.mean(X_cf, ruler.held_out),
         microseconds=1e6 * seconds / len(found),
@@ -601,7 +601,7 @@ def _dice_one(dice, row, known, space, seed):
                 total_CFs=1,
                 desired_class=1,
                 features_to_vary=[name for name in row if name not in immutable],
-                permitted_range=_allowed_ranges(row, known, space),
+                permitted_range=_allowed_ranges(row, known, space, immutable),
                 posthoc_sparsity_algorithm="binary",  # "linear" takes minutes for amounts
             )
     except UserConfigValidationException:  # it found none
@@ -610,10 +610,10 @@ def _dice_one(dice, row, known, space, seed):
     return None if frame is None or not len(frame) else frame[list(row)].iloc[0].to_numpy()
 
 
-def _allowed_ranges(row, known, space):
+def _allowed_ranges(row, known, space, immutable):
     """What DiCE may propose for a row: no missing value, nothing against a direction."""
     ranges, ordinal = {}, space.ordinal_features or {}
-    for name in text_columns(row):
+    for name in text_columns(row.drop(columns=immutable)):
         levels = [str(level) for level in known[name].unique() if level != MISSING]
         if name in ordinal and name in (space.change_direction or {}):
             order = list(ordinal[name])
@@ -848,10 +848,32 @@ def main():
             run.all_explainers()
             check(run, checks)
             runs.append(run)
+        show_sums(runs)
         beside_dice(runs)
         reading_off(checks)
     checks.show()
     print(f"\n{time.process_time() - start:.0f} CPU s in all", file=sys.stderr)
+
+
+def show_sums(runs):
+    """Print the sums alone, of all populations."""
+    print("\n## Effort and crowding in one sum\n")
+    print(
+        "| population | penalty | plan's optimum | no advice to whole people is under "
+        "| nearest row | refined | allocation | argmin | sample "
+        "| new: nearest row | refined | argmin | sample |"
+    )
+    print("|" + "---|" * 13)
+    for run in runs:
+        for penalty in PENALTIES:
+            row = [run.plans[penalty].objective_, run.bound(penalty)]
+            for who in run.people:
+                keys = [(who, name, None) for name in run.nearest]
+                advice = ("argmin", "sample") if who == "new" else (ALLOCATION, "argmin", "sample")
+                keys += [(who, name, penalty) for name in advice]
+                row += [run.measured[key].total(penalty) for key in keys]
+            cells = " | ".join(f"{value:.3f}" for value in row)
+            print(f"| {run.case.name} | {penalty:g} | {cells} |")
 
 
 def beside_dice(runs):

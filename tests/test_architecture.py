@@ -23,7 +23,7 @@ FORBIDDEN = {
     "datasets": EXPLAINERS | {"metrics", "inspection", "base"},
     "space": EXPLAINERS
     | {"metrics", "inspection", "datasets", "base", "_oracle", "_classifiers", "_refine", "_result"}
-    | {"_targets"},
+    | {"_targets", "_imposing"},
     "transport": EXPLAINERS | {"metrics", "inspection", "datasets", "base", "_oracle", "space"},
     "_oracle": EXPLAINERS
     | {"metrics", "inspection", "datasets", "base", "_refine", "_result", "_targets"},

@@ -190,28 +190,28 @@ def test_divergence_is_least_at_the_mass_given_and_scales(side, name):
 @pytest.mark.parametrize("eps", [1e-4, 1e-2, 1.0])
 def test_softened_source_price_serves_what_it_offers(name, eps):
     """The fixed point of the entropic dual: ``h'(f) = a exp((f - s) / eps)``."""
-    source, a = SOURCES[name](0.4), 0.7
     s = np.linspace(-3, 3, 61)
+    source, a = SOURCES[name](0.4), np.full(len(s), 0.7)
     f = source.soften(s, eps)
     served = source.mass(f, a)
-    apart = np.log(served / a) - (f - s) / eps
-    # (a chi2 source serves next to nothing far above the cap: its logarithm is rounding)
-    told = served > 1e-6 * a
+    told = served > 1e-6 * a  # beyond that its logarithm is rounding
     assert told.sum() > 20
-    assert_allclose(apart[told], 0, atol=1e-8)
+    assert_allclose(np.log(served[told] / 0.7), (f - s)[told] / eps, atol=1e-8)
+    assert (a * np.exp((f - s) / eps) < 1e-5)[~told].all()
 
 
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("eps", [1e-4, 1e-2, 1.0])
 def test_softened_target_price_wants_what_it_is_offered(name, eps):
     """The fixed point of the entropic dual: ``k'(g) = b exp((t - g) / eps)``."""
-    target, b = TARGETS[name](0.4), 0.7
     t = np.linspace(-3, 3, 61)
+    target, b = TARGETS[name](0.4), np.full(len(t), 0.7)
     g = target.soften(t, eps)
     wanted = target.mass(g, b)
     told = wanted > 1e-6 * b
     assert told.sum() > 20
-    assert_allclose((np.log(wanted / b) - (t - g) / eps)[told], 0, atol=1e-8)
+    assert_allclose(np.log(wanted[told] / 0.7), (t - g)[told] / eps, atol=1e-8)
+    assert (b * np.exp((t - g) / eps) < 1e-5)[~told].all()
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -309,7 +309,7 @@ def test_reduced_costs_are_right_up_to_their_rounding(metric, exponent, factor, 
         assert block.shape == expected.shape
         forbidden = np.isinf(expected)
         assert_array_equal(np.isinf(block), forbidden)
-        error = np.abs(block.astype(float) - expected)[~forbidden]
+        error = np.abs(block[~forbidden].astype(float) - expected[~forbidden])
         assert error.max(initial=0) <= rounding + 1e-12 * largest
 
 
@@ -456,10 +456,10 @@ def test_each_target_keeps_its_best_sources_too(metric, small_tiles):
     for j in range(n):
         own = reduced[:, j]
         reach = own[np.isfinite(own)].min(initial=np.inf)
-        far = np.flatnonzero((own > window) & (own <= reach + window) & np.isfinite(own))
-        best = far[np.argsort(own[far], kind="stable")][: wanted[j]]
-        assert kept[best, j].all(), f"target {j} lacks one of its best sources"
-        assert (kept[:, j] & (own > window)).sum() <= wanted[j]
+        best = np.sort(own[(own > window) & (own <= reach + window)])[: wanted[j]]
+        far = np.sort(own[kept[:, j] & (own > window)])
+        assert len(best) <= len(far) <= wanted[j]
+        assert_allclose(far[: len(best)], best, rtol=1e-6)  # of those that tie in float32, any
 
 
 def test_passes_do_not_depend_on_tiles_or_workers(monkeypatch):

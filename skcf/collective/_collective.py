@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skcf._classifiers import codes_of
 from skcf._compat import Interval, StrOptions, checked_sample_weight, fit_context
 from skcf._fitting import unchanged_on_failure
+from skcf._imposing import impose_on_targets
 from skcf._oracle import Oracle
 from skcf._refine import refine
 from skcf._result import CounterfactualResult
@@ -162,6 +163,10 @@ class CCEExplainer(BaseCounterfactual):
     marginals, a the people to be moved, b the accepted ones and C the cost over its mean; at the
     optimum (a Wardrop equilibrium) nobody could do better by another target at the prices
     ``g_j = 2 crowding_penalty (q_j / b_j - 1)``.
+
+    A row that may become none of the targets (few people share all immutable values, say) is
+    outside the plan: it gets the cheapest target on which its constraints can be imposed and
+    that stays accepted, with a `target_index` of -1, or else is ``infeasible``.
 
     Where many people share one row (integer columns), no rule of the row alone can split them
     up; the plan does, and `allocation_` is its advice for the people it was made for.
@@ -417,8 +422,11 @@ class CCEExplainer(BaseCounterfactual):
         details, Z_cf = self._details_of_the_rest(len(Z)), Z.copy()
         led = np.flatnonzero(self._allocated >= 0)
         Z_cf[led] = self._target_Z[self._allocated[led]]
+        everyone = np.arange(len(Z))
         if self.refine:
-            self._refine(Z, Z_cf, self._allocated, np.arange(len(Z)), oracle)
+            self._refine(Z, Z_cf, self._allocated, everyone, oracle)
+        stranded = self._is_needed(own) & (self._allocated < 0)
+        self._impose(Z, Z_cf, own, everyone, oracle, np.flatnonzero(stranded))
         details |= self._details(Z, Z_cf, own, self._allocated)
         X = space._restore(origin, origin.container())
         result = self._judged(X, origin, Z, Z_cf, own, oracle, details)
@@ -526,7 +534,23 @@ class CCEExplainer(BaseCounterfactual):
                 self._pull_together(cost, code, Z, Z_cf, own, rows, oracle, some)
         if self.refine:
             self._refine(Z, Z_cf, target, rows, oracle)
+        self._impose(Z, Z_cf, own, rows, oracle, np.flatnonzero(target < 0))
         return Z_cf, self._details(Z, Z_cf, own, target)
+
+    def _impose(self, Z, Z_cf, own, rows, oracle, stranded):
+        """Those who may become none of the targets: outside the plan, but not left alone."""
+        if len(stranded):
+            place, moved, _ = impose_on_targets(
+                self._targets,
+                self.feature_space_,
+                Z[stranded],
+                own[stranded],
+                rows[stranded],
+                oracle,
+                self._target_code,
+                metric=self.cost,
+            )
+            Z_cf[stranded[place]] = moved
 
     def _search_several(self, Z, own, rows, oracle, n_counterfactuals):
         """The cheapest targets of each row at the posted prices."""
@@ -611,14 +635,17 @@ class CCEExplainer(BaseCounterfactual):
         details = self._details_of_the_rest(len(Z))
         details["target_index"] = target
         details["occupied_index"] = target.copy()
-        led = np.flatnonzero(target >= 0)
+        led = target >= 0
         if self.refine or self.read_out == "barycentric":
             details["occupied_index"][led] = self._nearest_target(Z_cf[led], own[led])
-        between = self.feature_space_.costs_.between(Z_cf[led], Z[led], self.cost)
+        moved = np.flatnonzero(led | ~same(Z, Z_cf).all(axis=1))
+        between = self.feature_space_.costs_.between(Z_cf[moved], Z[moved], self.cost)
         between = (between / self.cost_scale_) ** self.cost_power
-        for code, some in self._by_plan(own[led]):
-            details["effort"][led[some]] = self._slope[code] * between[some]
-            details["price"][led[some]] = self._posted[code][target[led[some]]]
+        for code, some in self._by_plan(own[moved]):
+            there = moved[some]
+            details["effort"][there] = self._slope[code] * between[some]
+            price = self._posted[code][target[there]]
+            details["price"][there] = np.where(target[there] >= 0, price, np.nan)
         return details
 
     def _nearest_target(self, Z, own):

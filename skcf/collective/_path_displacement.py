@@ -101,8 +101,8 @@ class Displacement:
     def _moved(self, rows, t, switched):
         """Allowed states of some rows, each at its own time, with the switches made so far."""
         Z, ends, t = self.Z[rows], self.ends[rows], t[:, None]
-        line = (1 - t) * Z + t * ends  # ends exact, and no overflow
-        line = np.clip(line, np.fmin(Z, ends), np.fmax(Z, ends))
+        line = np.clip(Z + t * (ends - Z), np.fmin(Z, ends), np.fmax(Z, ends))  # never back
+        line = np.where(t < 1, line, ends)
         for j in self.constraints.categorical:
             if not self.constraints.nominal[j]:
                 line[:, j] = self._nearest_level(j, line[:, j], Z[:, j], ends[:, j])

@@ -36,10 +36,12 @@ class PeopleGraph:
         Distinct encoded rows.
     n_jobs : int, default=None
         Number of workers; as in joblib.
+    verbose : int, default=0
+        Whether to show progress.
     """
 
-    def __init__(self, space, people, n_jobs=None):
-        self.space, self.n_jobs = space, n_jobs
+    def __init__(self, space, people, *, n_jobs=None, verbose=0):
+        self.space, self.n_jobs, self.verbose = space, n_jobs, verbose
         self.people = people[space.constraints_.admissible(people)]
         self._edges = self._neighbours()
 
@@ -82,7 +84,8 @@ class PeopleGraph:
     def _cheapest(self, cost, k=N_NEIGHBORS):
         """Nearest allowed neighbours; no column of them where there are no more."""
         k = min(k, cost.shape[1])
-        return cheapest(cost, np.zeros(cost.shape[1]), k, n_jobs=self.n_jobs)
+        free = np.zeros(cost.shape[1])
+        return cheapest(cost, free, k, n_jobs=self.n_jobs, verbose=self.verbose)
 
     def _neighbours(self):
         """Hops between people: from, to, squared length; each once."""

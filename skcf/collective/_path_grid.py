@@ -52,7 +52,8 @@ class GridRoutes:
     classifier accepts and T(x) need not be: what is aimed at slides from the one to the
     other linearly in time. So the states are ``x + t (A_t - x)`` with ``A_t = (1 - t) T(x) + t y``:
     displacement along the map at first. Where T(x) is y it is that all along, at constant speed.
-    In features with a direction, the way is bent so that each step goes in it.
+    In features with a direction, the way is bent so that each step goes in it. The map is optimal
+    for the squared cost, whichever cost the plan is for.
 
     Parameters
     ----------
@@ -127,13 +128,15 @@ class GridRoutes:
         if self.map is None:
             return states, np.zeros(len(Z), dtype=bool)
         start, end = Z[:, self.free], ends[:, self.free]
+        # x + t (A_t - x) is the Bézier curve from x to y, bent towards the middle of x and T(x)
         bend = (start + self.images(Z)) / 2
         directed = self.constraints.direction[self.free] != 0
-        inside = np.clip(bend, np.minimum(start, end), np.maximum(start, end))
-        bend[:, directed] = inside[:, directed]
+        low = np.where(directed, np.minimum(start, end), -np.inf)
+        high = np.where(directed, np.maximum(start, end), np.inf)
+        bend = np.clip(bend, low, high)
         for state, t in zip(states, times, strict=True):
-            # x + t (A_t - x), as the Bézier curve that it is
-            state[:, self.free] = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
+            curve = start + 2 * t * (1 - t) * (bend - start) + t**2 * (end - start)
+            state[:, self.free] = np.clip(curve, low, high)
             state[:] = self.constraints.project(state, Z) if 0 < t < 1 else Z if t <= 0 else ends
         return states, ~np.isnan(bend).any(axis=1)
 

@@ -65,11 +65,14 @@ class Neighbourhood:
         How often they occur.
     n_jobs : int, default=None
         Number of workers; as in joblib.
+    verbose : int, default=0
+        Whether to show progress.
     """
 
-    def __init__(self, space, people, counts, n_jobs=None):
+    def __init__(self, space, people, counts, *, n_jobs=None, verbose=0):
         self.space = _unconstrained(space)
-        self.people, self.counts, self.n_jobs = people, counts, n_jobs
+        self.people, self.counts = people, counts
+        self.n_jobs, self.verbose = n_jobs, verbose
 
     def nearest(self, Z):
         """Nearest person of each row, the first one in a tie, and the distance."""
@@ -78,7 +81,8 @@ class Neighbourhood:
 
     def _nearest(self, Z, k):
         cost = MoveCosts(self.space, Z, self.people)  # squares: one matrix product a block
-        return cheapest(cost, np.zeros(len(self.people)), k, n_jobs=self.n_jobs)
+        free = np.zeros(len(self.people))
+        return cheapest(cost, free, k, n_jobs=self.n_jobs, verbose=self.verbose)
 
     def radius(self):
         """The distance to the nearest other person that 95 % of people do not exceed."""

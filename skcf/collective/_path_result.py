@@ -36,7 +36,8 @@ class PathResult:
     in_distribution : ndarray of float64, shape (n_samples,)
         Share of the states after time 0 that look like a real person: no further (by the
         ``"euclidean"`` cost) from the nearest training row than 95 % of the distinct training
-        rows are from their own nearest neighbour. NaN for rows that stay.
+        rows (of 2,000 of them, where there are more) are from their own nearest neighbour. NaN
+        for rows that stay.
     margin : ndarray of float64, shape (n_times, n_samples)
         The classifier's score of the target class less that of the best other class, on the logit
         scale (under ``"other"``: of the best other class than the row's own, less that of its

@@ -104,6 +104,9 @@ class PathsMixin:
 
         A row's states do not depend on which rows come with it, nor on the other times.
 
+        The graph is made in each call, by two passes over all pairs of distinct training rows
+        that share their immutable values.
+
         References
         ----------
         .. [1] A.-R. Ehyaei, A. Shirali, S. Samadi. "Collective Counterfactual Explanations:
@@ -149,8 +152,9 @@ class PathsMixin:
                 f"The constraints do not allow {broken.sum()} of {len(Z)} rows of X_cf, the first "
                 f"of them at position {np.argmax(broken)}: no route can keep them."
             )
-        details, needed = self._details_of_the_rest(len(Z)), self._is_needed(own)
-        details["occupied_index"][needed] = self._nearest_target(ends[needed], own[needed])
+        details = self._details_of_the_rest(len(Z))
+        moved = self._is_needed(own) & ~same(ends, Z).all(axis=1)
+        details["occupied_index"][moved] = self._nearest_target(ends[moved], own[moved])
         oracle = Oracle(self._reader, space, origin)
         return self._judged(X, origin, Z, ends, own, oracle, details)
 
@@ -206,7 +210,8 @@ class PathsMixin:
 
     def _along_people(self, Z, ends, own, times):
         """Routes along the graph of the training rows."""
-        graph = PeopleGraph(self.feature_space_, self._population.distinct.Z, self.n_jobs)
+        people = self._population.distinct.Z
+        graph = PeopleGraph(self.feature_space_, people, n_jobs=self.n_jobs, verbose=self.verbose)
         return graph.routes(Z, ends, times)
 
     def _along_maps(self, Z, ends, own, times):
@@ -244,7 +249,13 @@ class PathsMixin:
     def _among_people(self, states, rows, times):
         """Whether rows that move look like real people, and how they crowd."""
         distinct = self._population.distinct
-        people = Neighbourhood(self.feature_space_, distinct.Z, distinct.counts, self.n_jobs)
+        people = Neighbourhood(
+            self.feature_space_,
+            distinct.Z,
+            distinct.counts,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
         share, crowding = np.full(states.shape[1], np.nan), np.full(len(times), np.nan)
         later = times > 0
         if len(rows):

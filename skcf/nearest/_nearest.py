@@ -5,15 +5,13 @@ from numbers import Integral, Real
 import numpy as np
 
 from skcf._compat import Interval, StrOptions
+from skcf._imposing import impose_on_targets
 from skcf._refine import refine
-from skcf._targets import OTHER, TargetRows, reached
+from skcf._targets import TargetRows
 from skcf.base import BaseCounterfactual
 from skcf.space._cost import METRICS
 
 __all__ = ["NearestExplainer"]
-
-N_PROBES = 64
-"""Training rows that are tried with the constraints imposed on them, where none is allowed."""
 
 
 class NearestExplainer(BaseCounterfactual):
@@ -159,8 +157,18 @@ class NearestExplainer(BaseCounterfactual):
             of, start, target = _joined((of, start, target), slim)
             stranded = np.setdiff1d(stranded, of)
         if len(stranded):
-            probed = self._probe(Z, own, rows, oracle, stranded)
-            of, start, target = _joined((of, start, target), probed)
+            place, *probed = impose_on_targets(
+                self._targets,
+                self.feature_space_,
+                Z[stranded],
+                own[stranded],
+                rows[stranded],
+                oracle,
+                self._target_code,
+                metric=self.metric,
+                k=self.n_neighbors,
+            )
+            of, start, target = _joined((of, start, target), (stranded[place], *probed))
         if self.refine and len(of):
             start = refine(
                 Z[of],
@@ -197,33 +205,6 @@ class NearestExplainer(BaseCounterfactual):
         best = Z.copy()
         best[with_any] = candidates[order[first]]
         return best
-
-    def _probe(self, Z, own, rows, oracle, stranded):
-        """Impose the constraints on target rows, and keep the cheapest that stays valid.
-
-        Half of the rows that are tried are the nearest, half a systematic sample of all that
-        are in the target class.
-        """
-        targets, n_half = self._targets, N_PROBES // 2
-        index, _ = targets.nearest(
-            Z[stranded], own[stranded], self._target_code, k=n_half, metric=self.metric, impose=True
-        )
-        pool = np.arange(len(targets.Z))
-        if self._target_code != OTHER:
-            pool = pool[targets.labels == self._target_code]
-        sample = pool[np.linspace(0, len(pool) - 1, n_half).astype(np.intp)]
-        index = np.column_stack([index, np.broadcast_to(sample, (len(stranded), n_half))])
-        place, rank = np.nonzero(index >= 0)
-        of, picked = stranded[place], index[place, rank]
-        moved = self.feature_space_.constraints_.project(targets.Z[picked], Z[of])
-        code = oracle.labels(moved, rows[of])
-        valid = np.flatnonzero(reached(code, own[of], self._target_code))
-        of, moved, code = of[valid], moved[valid], code[valid]
-        cost = self.feature_space_.costs_.between(moved, Z[of], self.metric)
-        order = np.lexsort((cost, of))
-        rank = np.arange(len(of)) - np.searchsorted(of[order], of[order])
-        chosen = order[rank < self.n_neighbors]
-        return of[chosen], moved[chosen], code[chosen]
 
 
 def _joined(first, second):

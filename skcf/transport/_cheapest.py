@@ -74,11 +74,11 @@ def _cheapest_chunk(cost, prices, k):
 
 
 def _kth(full, k):
-    """The k-th smallest value of each row, or its largest."""
+    """The k-th smallest value of each row; infinite where a tile has fewer."""
     if k == 1:
         return full.min(axis=1)
-    if k >= full.shape[1]:
-        return full.max(axis=1)
+    if k > full.shape[1]:
+        return np.full(len(full), np.inf)
     return np.partition(full, k - 1, axis=1)[:, k - 1]
 
 

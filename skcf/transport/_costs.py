@@ -97,7 +97,8 @@ class MatrixCost(PairCost):
     """
 
     def __init__(self, matrix, factor=1.0):
-        self.matrix, self.factor = matrix, factor
+        # a float64 that a float32 matrix does not turn to float32
+        self.matrix, self.factor = matrix, np.float64(factor)
         self.shape = matrix.shape
 
     def pairs(self, rows, columns):
@@ -125,7 +126,7 @@ class MatrixCost(PairCost):
 
     def raised(self, power):
         """See `PairCost.raised`."""
-        return MatrixCost(self.matrix**power, self.factor**power)
+        return MatrixCost(self.matrix ** np.float64(power), self.factor**power)
 
     def feasible(self):
         """See `PairCost.feasible`."""
@@ -148,7 +149,9 @@ class PointCost(PairCost):
     """
 
     def __init__(self, X, Y, metric="sqeuclidean", exponent=1.0, factor=1.0):
-        self.X, self.Y = X, Y
+        self.X, self.Y = _checked_points(X, Y)
+        if metric not in METRICS:
+            raise ValueError(f"metric must be one of {METRICS}, got {metric!r}.")
         self.metric, self.exponent, self.factor = metric, exponent, factor
         self.shape = len(X), len(Y)
 
@@ -225,3 +228,17 @@ class PointCost(PairCost):
         if self.factor != 1:
             total *= self.factor
         return total
+
+
+def _checked_points(X, Y):
+    """Points as floats, with what has no distance refused."""
+    X, Y = np.asarray(X, dtype=np.float64), np.asarray(Y, dtype=np.float64)
+    if X.ndim != 2 or Y.ndim != 2 or X.shape[1] != Y.shape[1]:
+        raise ValueError(
+            "X and Y must be points with the same features, of shapes (m, n_features) and "
+            f"(n, n_features), got {X.shape} and {Y.shape}."
+        )
+    for name, Z in (("X", X), ("Y", Y)):
+        if not np.isfinite(Z).all():
+            raise ValueError(f"{name} contains NaN or infinity: such a point has no distance.")
+    return X, Y

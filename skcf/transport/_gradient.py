@@ -1,8 +1,9 @@
 """Projected gradient on the whole plan: the poster's solver, O(m n) a step.
 
 The plan is moved against the gradient, ``C_ij + u_i + g_j`` with u and g the slopes of the
-divergences at its marginals, and projected: on the simplex of mass a_i in each row for a hard source
-([1]_, Step 1), on P >= 0 otherwise ([1]_, Step 2). The poster says no more; read here as follows.
+divergences at its marginals, and projected: on the simplex of mass a_i in each row for a hard
+source ([1]_, Step 1), on P >= 0 otherwise ([1]_, Step 2). The poster says no more; read here as
+follows.
 
 *Metric.* Steps are measured in ``sum_ij (P_ij - Y_ij)^2 / w_ij`` with ``w_ij = r_i c_j`` and c the
 inverse curvature of the target's divergence at hand: b for chi2, the marginal itself for KL. (r is
@@ -13,9 +14,9 @@ on a simplex is as easy in it as in the usual one.
 mass has, below which the divergence goes on straight. That moves the optimum by no more than
 the same share of it, and the bounds that are reported are those of the problem itself.
 
-*Length.* As long as a quadratic bound holds, found by backtracking, with momentum that is forgotten
-when the objective rises ([2]_, [3]_). Both are far longer than the global Lipschitz constant allows,
-which counts on all sources being moved to the same target.
+*Length.* As long as a quadratic bound holds, found by backtracking, with momentum that is
+forgotten when the objective rises ([2]_, [3]_). That is far longer than the global Lipschitz
+constant allows, which counts on all sources being moved to the same target.
 
 *Sparsity.* After a step, only pairs have mass that had some before or are cheaper than the price
 that their source can get elsewhere. So the dense part of a step is a sum, a minimum and a

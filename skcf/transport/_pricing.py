@@ -128,7 +128,8 @@ def as_slice(positions):
 
 def _price_chunk(cost, prices, levels, window, most, by_target):
     """Price some sources against a pool of targets, tile by tile: exact pairs near the least."""
-    if levels is None:
+    unknown = levels is None
+    if unknown:
         levels = _least(cost, prices)
     slack = 2 * cost.rounding(levels, prices)
     tile = cost.reduced(levels, prices)
@@ -144,7 +145,11 @@ def _price_chunk(cost, prices, levels, window, most, by_target):
     exact = cost.pairs(rows, columns)
     allowed = np.isfinite(exact)
     rows, columns, exact = rows[allowed], columns[allowed], exact[allowed]
-    return rows, columns, exact, exact + prices[columns] - levels[rows]
+    full = exact + prices[columns]
+    if unknown:  # so far they were known to rounding
+        levels = np.full(cost.shape[0], np.inf)
+        np.minimum.at(levels, rows, full)
+    return rows, columns, exact, full - levels[rows]
 
 
 def tiles_of(shape):

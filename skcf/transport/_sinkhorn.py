@@ -11,10 +11,10 @@ alone, it needs no more of the costs than the soft extremes
     s_i = -eps log sum_j b_j exp(-(C_ij + g_j) / eps)
     t_j =  eps log sum_i a_i exp((f_i - C_ij) / eps)
 
-from which the divergences know f and g ([1]_, [2]_). Where the smoothing eps is small, all but a few
-pairs count for nothing: the kernel is stored as a sparse matrix about the prices at hand, and made
-anew when they have drifted ([3]_). Where it is too large for that, costs are computed in blocks in
-each iteration. The prices are extrapolated from the last few iterations ([4]_); the dual, which
+from which the divergences know f and g ([1]_, [2]_). Where the smoothing eps is small, all but a
+few pairs count for nothing: the kernel is stored as a sparse matrix about the prices at hand, and
+made anew when they have drifted ([3]_). Where it is too large for that, costs are computed in
+blocks in each iteration. The prices are extrapolated from the last few iterations ([4]_); the dual, which
 each iteration gives, tells when that was wrong. What all prices have in common is set by itself in
 each iteration ([5]_).
 
@@ -245,19 +245,17 @@ class _Run:
 def _next_prices(problem, state, eps):
     """Prices after the half-step in g, and after the best move of all prices together.
 
-    A common shift of f and g leaves the kernel as it is, and Sinkhorn's own steps take it the slower
-    the larger the penalties are. At the best one, the served and the wanted mass are equal.
+    A common shift of f and g leaves the kernel as it is, and Sinkhorn's own steps take it the
+    slower the larger the penalties are. At the best one, the served and the wanted mass are equal.
     """
     source, target = problem.source, problem.target
     g = target.soften(state.t, eps)
     shift = 0.0
     for _ in range(SHIFT_STEPS):
-        moved = state.f + shift, g + shift
-        miss = source.mass(moved[0], problem.a).sum() - target.mass(moved[1], problem.b).sum()
-        slope = (
-            source.curvature(moved[0], problem.a).sum()
-            + target.curvature(moved[1], problem.b).sum()
-        )
+        f_moved, g_moved = state.f + shift, g + shift
+        miss = source.mass(f_moved, problem.a).sum() - target.mass(g_moved, problem.b).sum()
+        slope = source.curvature(f_moved, problem.a).sum()
+        slope += target.curvature(g_moved, problem.b).sum()
         step = float(np.clip(miss / slope, -target.penalty, target.penalty))
         shift += step
         if abs(step) <= 1e-3 * eps:
@@ -485,18 +483,21 @@ class _Extrapolation:
     """
 
     def __init__(self, weights):
-        self.weights = weights
-        self.forget()
+        self.weights, self.depth = weights, MEMORY
+        self.images, self.residuals = [], []
 
     def forget(self):
-        """Begin anew."""
+        """Begin anew after a failure, and look less far back for a while."""
+        self.depth = max(self.depth // 2, 1)
         self.images, self.residuals = [], []
 
     def next(self, g, image):
         """Where to go from a point whose image under the iteration is known."""
-        self.images = [*self.images[-MEMORY:], image]
-        self.residuals = [*self.residuals[-MEMORY:], (image - g) * self.weights]
-        if len(self.images) == 1:
+        if len(self.images) >= self.depth:
+            self.depth = min(self.depth + 1, MEMORY)
+        self.images = [*self.images[-self.depth :], image]
+        self.residuals = [*self.residuals[-self.depth :], (image - g) * self.weights]
+        if len(self.images) < 3:  # a line through two points is too often wrong
             return image
         steps = np.array(self.residuals[:-1]) - self.residuals[-1]
         gram = steps @ steps.T
