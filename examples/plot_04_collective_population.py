@@ -14,8 +14,8 @@ share them, and the population is in equilibrium where people are as dense as re
 # People, and an explainer of each kind
 # -------------------------------------
 #
-# The classifier accepts the lower of two half moons. Costs are plain distances, so that efforts of
-# one move after another can be added up.
+# The classifier accepts the lower of two half moons. The crowding penalty is high: people are to
+# arrive as evenly as they can.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,8 +30,8 @@ model = SVC(gamma=2).fit(X, y)
 labels = model.predict(X)
 rejected, accepted = X[labels == 0], X[labels == 1]
 
-nearest = NearestExplainer(model, metric="euclidean", refine=False).fit(X, labels)
-collective = CCEExplainer(model, cost="euclidean", random_state=0).fit(X, labels)
+nearest = NearestExplainer(model, metric="sqeuclidean", refine=False).fit(X, labels)
+collective = CCEExplainer(model, crowding_penalty=10, random_state=0).fit(X, labels)
 advice = {
     "individual": nearest.explain(rejected).X_cf,
     "collective": collective.explain(rejected).X_cf,
@@ -41,7 +41,7 @@ advice = {
 # Places and what they offer
 # --------------------------
 #
-# The accepted people live in forty places. The resources :math:`S` of a place are shared by the
+# The accepted people live in twenty-five places. The resources :math:`S` of a place are shared by the
 # :math:`U` people who live there; the **utility** of each is :math:`S / U`. Before anybody moves, the
 # accepted are in equilibrium, :math:`U \propto S`, at a utility of 1. The rejected have 0.4 where they
 # are: this is why they want to move.
@@ -49,9 +49,9 @@ advice = {
 # Not everybody acts on advice. We let a random 40 % of the rejected do.
 
 OUTSIDE, ACTING = 0.4, 0.4
-places = KMeans(40, n_init=1, random_state=0).fit(accepted)
+places = KMeans(25, n_init=1, random_state=0).fit(accepted)
 home = places.labels_  # of the accepted
-resources = np.bincount(home, minlength=40)
+resources = np.bincount(home, minlength=25)
 
 rng = np.random.default_rng(0)
 movers = rng.random(len(rejected)) < ACTING
@@ -64,7 +64,7 @@ print(f"Shared out equally, a utility of {len(accepted) / (len(accepted) + mover
 
 arrived = {name: places.predict(X_cf[movers]) for name, X_cf in advice.items()}
 utility = {
-    name: resources / (resources + np.bincount(arrivals, minlength=40))
+    name: resources / (resources + np.bincount(arrivals, minlength=25))
     for name, arrivals in arrived.items()
 }
 
@@ -125,17 +125,16 @@ for name in advice:
 # after the effort of getting there, until nobody wants to move any more: until :math:`U` is again in
 # proportion to :math:`S`, but for what moving costs.
 
-EFFORT = 0.1  # utility that a move of mean cost is worth
+EFFORT = 0.1  # utility that a move as long as the range of a feature is worth
 
 
 def effort_to_places(X):
-    """Effort from each row to each place, in mean costs."""
+    """Distance from each row to each place; 1 is the range of a feature."""
     space = collective.feature_space_
-    cost = space.pairwise_cost(X, places.cluster_centers_, metric="euclidean")
-    return cost / collective.cost_scale_
+    return space.pairwise_cost(X, places.cluster_centers_, metric="euclidean")
 
 
-def settle(at, effort, rounds=12):
+def settle(at, effort, rounds=6):
     """Let everybody move on, round by round.
 
     Takes where people are and what it costs them to go elsewhere; returns the utility of the
@@ -143,7 +142,7 @@ def settle(at, effort, rounds=12):
     """
     at, effort = at.copy(), effort.copy()
     between = effort_to_places(places.cluster_centers_)
-    density = np.bincount(at, minlength=40)
+    density = np.bincount(at, minlength=25)
     worst, spent = [], [0.0]
     for _ in range(rounds):
         worst.append(np.sort((resources / density)[at])[: len(at) // 10].mean())
@@ -167,9 +166,8 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 for name, X_cf in advice.items():
     ends = np.concatenate([accepted, X_cf[movers]])
     worst, spent = settle(np.concatenate([home, arrived[name]]), effort_to_places(ends))
-    cost = collective.feature_space_.cost(rejected[movers], X_cf[movers], metric="euclidean")
-    first = cost.sum() / collective.cost_scale_
-    total = (first + spent) / movers.sum()
+    first = collective.feature_space_.cost(rejected[movers], X_cf[movers], metric="euclidean")
+    total = (first.sum() + spent) / movers.sum()
     axes[0].plot(worst, "o-", color=colors[name], markersize=4, label=name)
     axes[1].plot(total, "o-", color=colors[name], markersize=4, label=name)
     print(f"{name}: effort a mover {total[0]:.2f} at first, {total[-1]:.2f} in the end")

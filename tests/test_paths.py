@@ -26,6 +26,7 @@ from skcf.collective._move_costs import MoveCosts
 from skcf.collective._path_displacement import AT_ONCE, Displacement
 from skcf.collective._path_graph import N_NEIGHBORS, Backwards, PeopleGraph
 from skcf.collective._path_grid import CELLS, GridRoutes
+from skcf.collective._path_report import Neighbourhood
 from skcf.collective._paths import PathsMixin
 from skcf.space._constraints import same
 
@@ -129,13 +130,15 @@ def test_rows_in_the_target_stay(moons, route):
 
 def test_rows_that_got_none_stay_and_are_warned_of(population):
     X, _, model = population
-    space = FeatureSpace(immutable_features=["hours", "owner"], permitted_range={"age": (30, 50)})
+    space = FeatureSpace(
+        immutable_features=["hours", "owner", "income"], permitted_range={"age": (30, 50)}
+    )
     explainer = Paths(model, target_class="yes", feature_space=space, random_state=0).fit(X)
     with pytest.warns(InvalidCounterfactualWarning, match="got no valid") as caught:
         paths = explainer.interpolate(X, n_steps=3)
     assert [warning.filename for warning in caught] == [__file__]
     lost = np.isin(paths.result.status, ["not_found", "infeasible"])
-    assert lost.any()
+    assert 0 < lost.sum() < len(X)
     assert (paths.route[lost] == "none").all()
     for state in paths.states:
         assert_frame_equal(state[lost], X[lost])
@@ -487,7 +490,7 @@ def test_states_along_the_graph_are_training_rows(mixed, population):
     real = same(states[:, :, None], people).all(axis=3).any(axis=2)
     own = same(states, explainer.feature_space_.transform(X)[some]).all(axis=2)
     assert (real | own).all()
-    assert real[-1].all(), "the ends are targets"
+    assert real[-1, paths.result.target_index[some] >= 0].all(), "the ends are targets"
 
 
 def ring(n=200):
@@ -556,6 +559,29 @@ def test_routes_are_the_shortest_in_the_graph():
         stops = list(dict.fromkeys(stops))
         total = sum(cost[a, b] for a, b in pairwise(stops))
         assert_allclose(total, shortest[i, goal[i]])
+
+
+@pytest.mark.parametrize("params", [{"refine": True}, {"read_out": "barycentric"}])
+def test_graph_leads_to_ends_that_are_no_real_rows(params):
+    X, y = make_moons(200, noise=0.05, random_state=0)
+    model = SVC().fit(X, y)
+    explainer = Paths(model, random_state=0, **params).fit(X)
+    paths = explainer.interpolate(X, n_steps=15, route="graph")
+    moving = paths.route == "graph"
+    assert moving.sum() > 80
+    assert_array_equal(paths.at(-1), explainer.transform(X))
+    assert (cdist(paths.at(-1)[moving], X).min(axis=1) > 0).mean() > 0.5
+    between = paths.states[1:-1, moving].reshape(-1, 2)
+    ends = np.vstack([X, paths.at(-1)])
+    assert cdist(between, ends).min(axis=1).max() == 0
+
+
+def test_number_of_workers_changes_nothing(mixed):
+    explainer, X = mixed
+    several = pickle.loads(pickle.dumps(explainer)).set_params(n_jobs=2)
+    alone, together = (interpolated(e, X, 3, route="graph") for e in (explainer, several))
+    assert_same_states(together, alone)
+    assert_array_equal(together.in_distribution, alone.in_distribution)
 
 
 def test_backwards_is_the_transpose(population):
@@ -793,6 +819,19 @@ def test_margin_without_scores_is_a_sign(moons):
     explainer = Paths(lambda X: X[:, 1] > 0.3, target_class=True, random_state=0).fit(X)
     paths = explainer.interpolate(X, n_steps=3)
     assert_array_equal(paths.margin, np.where(paths.states[..., 1] > 0.3, 1.0, -1.0))
+
+
+def test_radius_of_many_people_is_that_of_a_sample(monkeypatch):
+    people = np.sort(np.random.default_rng(0).normal(size=(500, 1)) ** 3, axis=0)
+    space = FeatureSpace().fit(people)
+    whole = Neighbourhood(space, people, np.ones(500)).radius()
+    gap = np.diff(people[:, 0]) / space.scale_[0]
+    nearest = np.minimum(np.append(gap, np.inf), np.append(np.inf, gap))
+    assert_allclose(whole, np.quantile(nearest, 0.95, method="higher"))
+    monkeypatch.setattr("skcf.collective._path_report.N_SAMPLE", 100)
+    sample = nearest[np.linspace(0, 499, 100).astype(int)]
+    some = Neighbourhood(space, people, np.ones(500)).radius()
+    assert_allclose(some, np.quantile(sample, 0.95, method="higher"))
 
 
 def test_a_single_time_has_no_speed(moons):

@@ -159,9 +159,9 @@ class CCEExplainer(BaseCounterfactual):
 
     Notes
     -----
-    The plan P minimises ``<C, P> + D1(p | a) + crowding_penalty * D2(q | b)``, where p and q are its
-    marginals, a the people to be moved, b the accepted ones and C the cost over its mean; at the
-    optimum (a Wardrop equilibrium) nobody could do better by another target at the prices
+    The plan P minimises ``<C, P> + D1(p | a) + crowding_penalty * D2(q | b)``, where p and q are
+    its marginals, a the people to be moved, b the accepted ones and C the cost over its mean. At
+    the optimum (a Wardrop equilibrium) nobody could do better by another target at the prices
     ``g_j = 2 crowding_penalty (q_j / b_j - 1)``.
 
     A row that may become none of the targets (few people share all immutable values, say) is
@@ -470,7 +470,8 @@ class CCEExplainer(BaseCounterfactual):
     def _keep(self, population, results):
         """What explaining needs: targets, prices, and how full prices are made of them."""
         self._population = population
-        codes, Z = population.distinct.labels[population.targets], population.Z_targets
+        distinct, targets = population.distinct, population.targets
+        codes, Z = distinct.labels[targets], distinct.Z[targets]
         self._target_Z, self._target_codes = Z, codes
         self.targets_ = self.feature_space_.encoding_.decoder()(Z).container()
         leaving = range(len(self.classes_)) if self._target_code == OTHER else [OTHER]
@@ -579,9 +580,10 @@ class CCEExplainer(BaseCounterfactual):
     def _chosen(self, cost, code, Z, rows, oracle):
         """The target of each row; -1 for none."""
         if self.read_out != "sample":
-            return cheapest(cost, self._posted[code], n_jobs=self.n_jobs, verbose=self.verbose)[0][
-                :, 0
-            ]
+            index, _ = cheapest(
+                cost, self._posted[code], n_jobs=self.n_jobs, verbose=self.verbose
+            )
+            return index[:, 0]
         index = oracle.origin.index
         u = uniforms(Z, None if index is None else index[rows], self._seed)
         return draw(*soft_choices(cost, self._posted[code], self._softness_of(code)), u)

@@ -87,11 +87,6 @@ class Population:
     targets: np.ndarray
     movers: list
 
-    @property
-    def Z_targets(self):
-        """Encoded targets."""
-        return self.distinct.Z[self.targets]
-
 
 def population_of(distinct, target, space, metric):
     """Settle who is to be moved where.

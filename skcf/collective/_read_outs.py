@@ -15,8 +15,8 @@ REACH = 30.0  # in units of the smoothing: what is further from the best has wei
 def soft_choices(cost, prices, softness):
     """The softened row of each query: targets with the probabilities of a softmax.
 
-    ``R_ij`` is proportional to ``exp(-(C_ij + g_j) / softness)``: for rows of the population, the rows
-    of the plan.
+    ``R_ij`` is proportional to ``exp(-(C_ij + g_j) / softness)``: for rows of the population, the
+    rows of the plan.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """Unbalanced optimal transport: arrays in, a certified plan and prices out."""
 
+from skcf.transport._back_and_forth import GridTransport, back_and_forth
 from skcf.transport._cheapest import cheapest
 from skcf.transport._costs import MatrixCost, PairCost, PointCost
 from skcf.transport._result import TransportResult
@@ -7,10 +8,12 @@ from skcf.transport._solve import SOLVERS, crowding_path, mean_cost, solve_trans
 
 __all__ = [
     "SOLVERS",
+    "GridTransport",
     "MatrixCost",
     "PairCost",
     "PointCost",
     "TransportResult",
+    "back_and_forth",
     "cheapest",
     "crowding_path",
     "mean_cost",

@@ -216,9 +216,7 @@ class PointCost(PairCost):
 
     def raised(self, power):
         """See `PairCost.raised`."""
-        return PointCost(
-            self.X, self.Y, self.metric, self.exponent * power, self.factor**power
-        )
+        return PointCost(self.X, self.Y, self.metric, self.exponent * power, self.factor**power)
 
     def _finished(self, total):
         """Take the root, the power and the factor of sums, in place."""

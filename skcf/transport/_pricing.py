@@ -17,6 +17,7 @@ __all__ = ["Candidates", "as_slice", "every_pair", "price", "tasks_of", "tiles_o
 
 TILE_ROWS, TILE_COLUMNS = 256, 4096
 CHUNK_ROWS = 4096
+SCARCE_WINDOW = 0.25  # part of the window that a target looks through which nobody wants
 
 
 @dataclass
@@ -91,7 +92,7 @@ def price(cost, prices, levels, window, *, most=64, for_target=None, n_jobs=None
             None if levels is None else levels[rows],
             window,
             most,
-            for_target is not None,
+            None if for_target is None else for_target[columns],
         )
         for rows, columns in tasks
     )
@@ -126,7 +127,7 @@ def as_slice(positions):
     return slice(first, last + 1) if last - first + 1 == len(positions) else positions
 
 
-def _price_chunk(cost, prices, levels, window, most, by_target):
+def _price_chunk(cost, prices, levels, window, most, for_target):
     """Price some sources against a pool of targets, tile by tile: exact pairs near the least."""
     unknown = levels is None
     if unknown:
@@ -137,7 +138,9 @@ def _price_chunk(cost, prices, levels, window, most, by_target):
     picked = []
     for band, part in tiles_of(cost.shape):
         reduced = tile(band, part)
-        limit = _limit(reduced, best[part], window + slack) if by_target else window + slack
+        limit = window + slack
+        if for_target is not None:
+            limit = _limit(reduced, best[part], limit)
         picked_here = _without_excess(reduced, np.flatnonzero(reduced <= limit), slack, most)
         i, j = np.divmod(picked_here, reduced.shape[1])
         picked.append((i + band.start, j + part.start))
@@ -170,11 +173,12 @@ def _least(cost, prices):
 
 
 def _limit(reduced, best, window):
-    """How far each target looks: the window, from its own best where that is further."""
+    """How far each target looks: the window, or a part of it from its own best, if further."""
     here = reduced.min(axis=0)
     np.minimum(best, here, out=best)
-    near = np.isfinite(here) & (here <= best + window)
-    return np.where(near, np.maximum(best, 0) + window, window).astype(reduced.dtype)
+    part = SCARCE_WINDOW * window
+    near = np.isfinite(here) & (here <= best + part)
+    return np.where(near, np.maximum(best + part, window), window).astype(reduced.dtype)
 
 
 def _without_excess(reduced, picked, slack, most):
@@ -196,12 +200,18 @@ def _collected(parts, window, n, for_target):
         empty = np.empty(0, dtype=np.int32)
         return Candidates(empty, empty, np.empty(0))
     rows, columns, cost, reduced = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    kept = np.flatnonzero(reduced <= window)
-    if for_target is not None:
-        far = np.flatnonzero(reduced > window)
-        kept = np.concatenate([kept, far[_best_of_targets(columns[far], reduced[far], for_target)]])
+    kept = _kept(columns, reduced, window, for_target)
     order = kept[np.argsort(rows[kept].astype(np.int64) * n + columns[kept])]
     return Candidates(rows[order], columns[order], cost[order])
+
+
+def _kept(columns, reduced, window, for_target):
+    """Positions of the pairs within the window, and of the best few of each target."""
+    near = np.flatnonzero(reduced <= window)
+    if for_target is None:
+        return near
+    far = np.flatnonzero((reduced > window) & np.isfinite(reduced))
+    return np.concatenate([near, far[_best_of_targets(columns[far], reduced[far], for_target)]])
 
 
 def _best_of_targets(columns, reduced, for_target):

@@ -1,6 +1,6 @@
 """An unbalanced transport problem: what is minimised, and what bounds it from below.
 
-    min over P >= 0 of  <C, P> + D1(P 1 | a) + D2(P' 1 | b)
+min over P >= 0 of  <C, P> + D1(P 1 | a) + D2(P' 1 | b)
 """
 
 from dataclasses import dataclass

@@ -20,8 +20,8 @@ class TransportResult:
         Price of crowding at each target: what one more unit of mass there adds to the target
         penalty. Infinite at targets without mass, which are left out.
     source_prices : ndarray of float64, shape (m,)
-        Least full price of each source, ``min_j C[i, j] + prices[j]`` (see `slope`); infinite where nothing
-        is allowed. With `prices`, the potentials of the dual problem.
+        Least full price of each source, ``min_j C[i, j] + prices[j]`` (see `slope`); infinite
+        where nothing is allowed. With `prices`, the potentials of the dual problem.
     source_marginal, target_marginal : ndarray of float64, shapes (m,) and (n,)
         The plan's marginals.
     transport_cost : float

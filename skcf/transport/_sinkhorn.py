@@ -14,9 +14,9 @@ alone, it needs no more of the costs than the soft extremes
 from which the divergences know f and g ([1]_, [2]_). Where the smoothing eps is small, all but a
 few pairs count for nothing: the kernel is stored as a sparse matrix about the prices at hand, and
 made anew when they have drifted ([3]_). Where it is too large for that, costs are computed in
-blocks in each iteration. The prices are extrapolated from the last few iterations ([4]_); the dual, which
-each iteration gives, tells when that was wrong. What all prices have in common is set by itself in
-each iteration ([5]_).
+blocks in each iteration. The prices are extrapolated from the last few iterations ([4]_); the dual,
+which each iteration gives, tells when that was wrong. What all prices have in common is set by
+itself in each iteration ([5]_).
 
 References
 ----------
@@ -53,6 +53,7 @@ SMALLEST_EPS = 1e-13
 REACH = 50  # nats below the best of its source at which a pair is left out of a kernel
 DRIFT = 8  # nats by which prices may move before the kernel is made anew
 MEMORY = 8  # iterations that are extrapolated from
+LEAST_CAUTION = 1e-10  # ridge of the extrapolation, relative to the trace
 SETTLED = 0.1  # part of the tolerance, or of the smoothing, that a stage may leave undone
 NEGLIGIBLE = 1e-12  # part of a source's mass below which a pair is left out of the plan
 SHIFT_STEPS = 20  # of Newton, at most
@@ -483,24 +484,23 @@ class _Extrapolation:
     """
 
     def __init__(self, weights):
-        self.weights, self.depth = weights, MEMORY
+        self.weights, self.caution = weights, LEAST_CAUTION
         self.images, self.residuals = [], []
 
     def forget(self):
-        """Begin anew after a failure, and look less far back for a while."""
-        self.depth = max(self.depth // 2, 1)
+        """Begin anew after a failure, nearer to plain iterations for a while."""
+        self.caution = min(100 * self.caution, 1.0)
         self.images, self.residuals = [], []
 
     def next(self, g, image):
         """Where to go from a point whose image under the iteration is known."""
-        if len(self.images) >= self.depth:
-            self.depth = min(self.depth + 1, MEMORY)
-        self.images = [*self.images[-self.depth :], image]
-        self.residuals = [*self.residuals[-self.depth :], (image - g) * self.weights]
-        if len(self.images) < 3:  # a line through two points is too often wrong
+        self.images = [*self.images[-MEMORY:], image]
+        self.residuals = [*self.residuals[-MEMORY:], (image - g) * self.weights]
+        if len(self.images) == 1:
             return image
+        self.caution = max(self.caution / 3, LEAST_CAUTION)
         steps = np.array(self.residuals[:-1]) - self.residuals[-1]
         gram = steps @ steps.T
-        gram[np.diag_indices_from(gram)] += 1e-10 * np.trace(gram) + np.finfo(float).tiny
-        share = np.linalg.solve(gram, steps @ self.residuals[-1])
+        ridge = self.caution * np.trace(gram) + np.finfo(float).tiny
+        share = np.linalg.solve(gram + ridge * np.eye(len(gram)), steps @ self.residuals[-1])
         return image - share @ (np.array(self.images[:-1]) - image)

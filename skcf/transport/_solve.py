@@ -151,7 +151,7 @@ def solve_transport(
     True
     """
     cost = _checked_cost(cost)
-    a, b = (_checked_masses(mass, n, name) for mass, n, name in zip((a, b), cost.shape, "ab"))
+    a, b = _checked_masses(a, cost.shape[0], "a"), _checked_masses(b, cost.shape[1], "b")
     _check_penalties(source, source_penalty, target_penalty)
     solver = _resolved_solver(solver, reg)
     rng = check_random_state(random_state)
@@ -167,10 +167,10 @@ def solve_transport(
         solution, factor = _solved(solver, task.problem, start, reg, options, task.scale), 1.0
     else:
         solution, factor = _majorised(solver, task, start, reg, options, cost_power)
-    if solution.gap > tol:
+    if not solution.gap <= tol:  # nor if it is NaN
         warnings.warn(
-            f"The duality gap is {solution.gap:.1e} after {limit} passes, above tol={tol:.1e}: raise "
-            "max_passes, or tol.",
+            f"The duality gap is {solution.gap:.1e} after {limit} passes, above tol={tol:.1e}: "
+            "raise max_passes, or tol.",
             ConvergenceWarning,
             stacklevel=3,
         )
@@ -349,7 +349,7 @@ def _majorised(solver, task, prices, reg, options, power):
     by the plan for the cost C^r and the penalties over tau. The objective falls each time.
     """
     problem, cost = task.problem, task.problem.cost.raised(power)
-    slope, objective = 1 / power, np.inf
+    slope, objective, n_iter, n_passes = 1 / power, np.inf, 0, 0
     for _ in range(MOST_MAJORISATIONS):
         tangent = replace(
             problem,
@@ -359,6 +359,7 @@ def _majorised(solver, task, prices, reg, options, power):
         )
         start = None if prices is None else prices / slope
         solution = _solved(solver, tangent, start, reg, options, task.scale * slope)
+        n_iter, n_passes = n_iter + solution.n_iter, n_passes + solution.n_passes
         entries = solution.plan.tocoo()
         total = float(entries.data @ cost.pairs(entries.row, entries.col))
         prices = solution.prices * slope
@@ -368,12 +369,13 @@ def _majorised(solver, task, prices, reg, options, power):
         used, slope = slope, max(total, np.finfo(float).tiny) ** (1 / power - 1) / power
     else:
         warnings.warn(
-            f"The cost power's majorisation still gains after {MOST_MAJORISATIONS} rounds: raise tol.",
+            f"With cost_power={power}, the plan still gains after {MOST_MAJORISATIONS} rounds of "
+            "majorisation: raise tol.",
             ConvergenceWarning,
             stacklevel=4,
         )
         slope = used
-    return solution, slope
+    return replace(solution, n_iter=n_iter, n_passes=n_passes), slope
 
 
 def _resolved_solver(solver, reg):
@@ -387,8 +389,12 @@ def _resolved_solver(solver, reg):
 
 def _checked_cost(cost):
     if isinstance(cost, PairCost):
+        if 0 in cost.shape:
+            raise ValueError(f"There must be sources and targets, got a cost of shape {cost.shape}.")
         return cost
-    cost = check_array(cost, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="cost")
+    cost = check_array(
+        cost, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="cost"
+    )
     if np.isnan(cost).any():
         raise ValueError("cost contains NaN; a forbidden pair costs infinity.")
     if cost.min() < 0:
@@ -403,7 +409,9 @@ def _checked_masses(masses, length, name):
     masses = np.asarray(masses, dtype=float)
     if masses.shape != (length,):
         raise ValueError(f"{name} has shape {masses.shape}, expected ({length},).")
-    if not np.isfinite(masses).all() or masses.min() < 0 or masses.sum() == 0:
+    with np.errstate(over="ignore"):
+        total = masses.sum()
+    if not np.isfinite(total) or masses.min() < 0 or total == 0:
         raise ValueError(f"{name} must hold finite masses, none negative and not all zero.")
     return masses
 
@@ -415,6 +423,6 @@ def _check_penalties(source, source_penalty, target_penalty):
     ratio = target_penalty / source_penalty
     if source == "kl" and ratio > LARGEST_RATIO:
         raise ValueError(
-            f"target_penalty is {ratio:.3g} times source_penalty, which overflows with source='kl': "
-            f"at most {LARGEST_RATIO} times is possible. Raise source_penalty."
+            f"target_penalty is {ratio:.3g} times source_penalty, which overflows with "
+            f"source='kl': at most {LARGEST_RATIO} times is possible. Raise source_penalty."
         )
