@@ -43,7 +43,7 @@ READ_OUTS = ("argmin", "sample", "barycentric")
 ALLOCATION = "allocation"
 DICE_ROWS = 50
 FIFTH, NEW_ROWS, ROUNDED, MICROSECONDS = 0.2, 1.3, 1.02, 20.0  # what issue 3 asks for
-SHARED = 0.5  # people per distinct row, under which rows count as atoms
+SHARED = 0.5  # distinct rows for each person, under which rows count as atoms
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Population:
         return X.iloc[np.sort(np.concatenate([people, targets]))]
 
     def collective(self, penalty):
-        """Fit the explainer; None as its second: the warning that the solver gave, if any."""
+        """Fit the explainer: also CPU seconds, and what the solver warned of."""
         explainer = CCEExplainer(
             self.model,
             target_class=self.target,
@@ -479,7 +479,11 @@ class Run:
         return max(self.plans[penalty].dual_objective_, least_effort + penalty * self.floor())
 
     def sampling(self, penalty):
-        """What chi2 as many independent people add, who follow the plan on average."""
+        """What row-wise advice adds by chance: new people are drawn independently of each other.
+
+        Their targets are independent draws then, so their number at each is binomial. With equal
+        masses this is about the penalty times targets over people, whatever the rule.
+        """
         plan = self.plans[penalty]
         q, b = plan.target_marginal_, plan.target_mass_
         return penalty * float(np.sum(q * (1 - q) / b)) / len(self.people["new"])
@@ -815,8 +819,8 @@ def _check_new(run, checks, penalty):
         "without atoms, new rows at most 1.3 of the training optimum",
         new <= NEW_ROWS,
         f"{at}: {new:.3f} of the plan, {new / rounded:.3f} of its allocation (which is "
-        f"{rounded:.3f}; whole people at least {whole:.3f}; independent people who follow the "
-        f"plan on average {noise:.3f}); {row_wise}",
+        f"{rounded:.3f}; whole people at least {whole:.3f}; expected of row-wise advice that meets "
+        f"the plan's marginal {noise:.3f}); {row_wise}",
     )
 
 

@@ -65,8 +65,8 @@ html_theme_options = {
 }
 html_sidebars = {
     name: []
-    for name in ("index", "getting_started", "contract", "constraints", "nearest", "glossary")
-} | {"changelog": []}
+    for name in ("index", "getting_started", "contract", "constraints", "nearest", "collective")
+} | {"glossary": [], "changelog": []}
 
 
 def write_math(translator, node, display):

@@ -32,8 +32,8 @@ print(f"{len(rejected)} people are rejected, {len(accepted)} accepted.")
 # Individual and collective advice
 # --------------------------------
 #
-# Individual advice: the nearest person who was accepted. Collective advice: the target where effort
-# and the price of crowding are least together. Both send people to real accepted rows.
+# Individual advice: the nearest person who was accepted. Collective advice: the target where
+# effort and the price of crowding are least together. Both send people to real accepted rows.
 
 nearest = NearestExplainer(model, metric="sqeuclidean", refine=False).fit(X, labels)
 collective = CCEExplainer(model, random_state=0).fit(X, labels)
@@ -41,8 +41,8 @@ advice = {"individual": nearest.explain(rejected), "collective": collective.expl
 
 # %%
 # ``crowding`` tells how far the arrivals are from being spread as the accepted people are. It
-# takes the results of any explainer. The effort is in mean costs: 1 is the mean over all pairs of a
-# rejected and an accepted person.
+# takes the results of any explainer. The effort is in mean costs: 1 is the mean over all pairs of
+# a rejected and an accepted person.
 
 
 def effort(result):
@@ -58,8 +58,8 @@ for name, result in advice.items():
     )
 
 # %%
-# The picture says the same. Each line is a person who moves; the orange circles are places, as large
-# as the crowd that arrives there.
+# The picture says the same. Each line is a person who moves; the orange circles are places, as
+# large as the crowd that arrives there.
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for ax, (name, result) in zip(axes, advice.items(), strict=True):
@@ -77,9 +77,10 @@ plt.show()
 # The price of crowding
 # ---------------------
 #
-# The plan posts a price at each target. It is high at the near end of the lower moon, where everybody
-# would like to go, and negative at the far end, where there is room. Nobody can do better at
-# these prices by going elsewhere. That is why advice can be read off for one row at a time.
+# The plan posts a price at each target. It is high at the near end of the lower moon, where
+# everybody would like to go, and negative at the far end, where there is room. Nobody can do
+# better at these prices by going elsewhere. That is why advice can be read off for one row at a
+# time.
 
 PlanDisplay.from_estimator(collective, n_people=60, random_state=0)
 plt.show()
@@ -96,8 +97,8 @@ for i in range(3):
 # ---------------------------
 #
 # ``crowding_penalty`` is the knob between the two. Small, advice is nearly individual; large,
-# arrivals are spread as the accepted people are. The line shows what each value costs and
-# buys. No plan is below and to the left of it. Individual advice stands at its upper end: a little more
+# arrivals are spread as the accepted people are. The line shows what each value costs and buys. No
+# plan is below and to the left of it. Individual advice stands at its upper end: a little more
 # effort buys most.
 #
 # Advice crowds somewhat more than the plan that it is read off, since a plan may split a person in
@@ -110,8 +111,8 @@ plt.show()
 # How good the plan is
 # --------------------
 #
-# The prices prove a lower bound on what any plan must pay. The gap between the two is known, and not
-# only hoped for.
+# The prices prove a lower bound on what any plan must pay. So it is known, not hoped, how far the
+# plan is from the best one.
 
 print(f"objective {collective.objective_:.5f}, lower bound {collective.dual_objective_:.5f}")
 print(f"relative gap {collective.gap_:.0e}")
@@ -120,8 +121,8 @@ print(f"relative gap {collective.gap_:.0e}")
 # New people
 # ----------
 #
-# The prices stand for people whom ``fit`` has not seen. Their advice takes a few microseconds each and
-# no new plan. It crowds more than the advice for those for whom the plan was made, and far less than
+# The prices stand for people whom ``fit`` has not seen, and no new plan is made for them. Their
+# advice crowds more than the advice for those for whom the plan was made, and far less than
 # individual advice.
 
 new, _ = make_moons(2000, noise=0.15, random_state=1)

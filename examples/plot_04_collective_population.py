@@ -41,10 +41,10 @@ advice = {
 # Places and what they offer
 # --------------------------
 #
-# The accepted people live in twenty-five places. The resources :math:`S` of a place are shared by the
-# :math:`U` people who live there; the **utility** of each is :math:`S / U`. Before anybody moves, the
-# accepted are in equilibrium, :math:`U \propto S`, at a utility of 1. The rejected have 0.4 where they
-# are: this is why they want to move.
+# The accepted people live in twenty-five places. The resources :math:`S` of a place are shared by
+# the :math:`U` people who live there; the **utility** of each is :math:`S / U`. Before anybody
+# moves, the accepted are in equilibrium, :math:`U \propto S`, at a utility of 1. The rejected have
+# 0.4 where they are: this is why they want to move.
 #
 # Not everybody acts on advice. We let a random 40 % of the rejected do.
 
@@ -56,7 +56,8 @@ resources = np.bincount(home, minlength=25)
 rng = np.random.default_rng(0)
 movers = rng.random(len(rejected)) < ACTING
 print(f"{movers.sum()} people move to where {len(accepted)} are.")
-print(f"Shared out equally, a utility of {len(accepted) / (len(accepted) + movers.sum()):.2f} each.")
+equal_share = len(accepted) / (len(accepted) + movers.sum())
+print(f"With everything shared out equally, all would have a utility of {equal_share:.2f}.")
 
 # %%
 # They move
@@ -90,7 +91,10 @@ plt.show()
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
 colors = {"individual": "#d55e00", "collective": "#0072b2"}
 for name, color in colors.items():
-    after = {"those who move": utility[name][arrived[name]], "those who are there": utility[name][home]}
+    after = {
+        "those who move": utility[name][arrived[name]],
+        "those who are there": utility[name][home],
+    }
     for ax, (who, values) in zip(axes, after.items(), strict=True):
         share = (np.arange(len(values)) + 0.5) / len(values)
         ax.plot(share, np.sort(values), color=color, label=f"after {name} advice")
@@ -106,24 +110,26 @@ plt.show()
 # tenth of the accepted who lose most.
 
 for name in advice:
-    moved, stayed = utility[name][arrived[name]], utility[name][home]
+    moved, stayed = utility[name][arrived[name]], np.sort(utility[name][home])
     print(
-        f"{name}: {np.mean(moved < OUTSIDE):.0%} of the movers lose; of the accepted, the worst-off "
-        f"tenth keep {np.sort(stayed)[: len(stayed) // 10].mean():.2f}, the median {np.median(stayed):.2f}"
+        f"{name} advice: {np.mean(moved < OUTSIDE):.0%} of the movers lose. Of the accepted, the "
+        f"worst-off tenth keep {stayed[: len(stayed) // 10].mean():.2f}, "
+        f"the median {np.median(stayed):.2f}."
     )
 
 # %%
-# Individual advice misleads those who follow it: most would have done better to stay. And it ruins
-# those who happen to live near the boundary, while the others notice nothing. After collective advice all movers
-# gain. What they take comes from all of the accepted, in about equal parts: it is not free, but nobody is
-# ruined.
+# Individual advice misleads those who follow it: most would have done better to stay. It takes
+# most from those who live near the boundary, while the others notice nothing. After collective
+# advice all movers gain. What they gain comes from all of the accepted, in about equal parts. That
+# is no gift either: most of the accepted lose more than after individual advice, and a few lose
+# far less.
 #
 # What happens next
 # -----------------
 #
-# People will not stay in overrun places. Let them go, one at a time, to wherever the utility is best
-# after the effort of getting there, until nobody wants to move any more: until :math:`U` is again in
-# proportion to :math:`S`, but for what moving costs.
+# People will not stay in overrun places. Let them go, one at a time, to wherever the utility is
+# best after the effort of getting there, until nobody wants to move any more. Then :math:`U` is
+# again in proportion to :math:`S`, but for what moving costs.
 
 EFFORT = 0.1  # utility that a move as long as the range of a feature is worth
 
@@ -175,3 +181,8 @@ axes[0].set(xlabel="round", ylabel="utility of the worst-off tenth")
 axes[1].set(xlabel="round", ylabel="effort so far, for each mover", ylim=0)
 axes[0].legend(frameon=False)
 plt.show()
+
+# %%
+# Individual advice is cheap only at first. Its crowd has to move on, until it has spent more than
+# collective advice asked for in the beginning. Collective advice is near the equilibrium from the
+# start.

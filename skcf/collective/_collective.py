@@ -20,6 +20,7 @@ from skcf.base import BaseCounterfactual, warn_of_failures
 from skcf.collective._allocation import allocate
 from skcf.collective._frontier import CrowdingFrontier, frontier_of
 from skcf.collective._move_costs import MoveCosts
+from skcf.collective._paths import PathsMixin
 from skcf.collective._plans import distinct_rows, expanded, population_of
 from skcf.collective._read_outs import barycentres, draw, soft_choices, uniforms
 from skcf.collective._result import CollectiveResult
@@ -35,7 +36,7 @@ REFINED_MARGIN = 1e-4  # on the logit scale, that refined counterfactuals keep
 BISECTIONS = 10
 
 
-class CCEExplainer(BaseCounterfactual):
+class CCEExplainer(PathsMixin, BaseCounterfactual):
     """Collective counterfactuals: advice that stays good when everybody follows it.
 
     Where each person is sent to the nearest place that is accepted, all crowd into the same

@@ -14,6 +14,9 @@ OTHERS = ["#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"]
 MARKERS = "sD^vPX"
 """Colours of Okabe and Ito's palette, and shapes, of other advice."""
 
+NEAREST_LABELS = 14
+"""Points between two dots below which only the first has its penalty beside it."""
+
 LARGEST_LINEAR_RATIO = 20
 """Largest over smallest crowding beyond which its axis is logarithmic."""
 
@@ -21,8 +24,9 @@ LARGEST_LINEAR_RATIO = 20
 class CrowdingFrontierDisplay:
     """Effort against crowding: plans of many crowding penalties, and other advice beside them.
 
-    Each dot is a plan, with its crowding penalty beside it. Nothing lies below and to the left of
-    the line: to crowd less takes more effort. (That is so for a hard source and a cost power of 1.)
+    Each dot is a plan, with its crowding penalty beside it where there is room. Nothing lies below
+    and to the left of the line: to crowd less takes more effort. (That is so for a hard source and
+    a cost power of 1.)
 
     Use :meth:`from_estimator` or :meth:`from_frontier` to make one. What they are given
     is stored as attributes.
@@ -178,18 +182,24 @@ class CrowdingFrontierDisplay:
         (self.line_,) = self.ax_.plot(
             effort, crowding, "o-", color=AFTER, markersize=5, label="collective plan"
         )
-        self._write_penalties(effort, crowding, penalties)
         self.others_ = self._draw_others()
         every = np.concatenate([crowding, [place[1] for place in (self.others or {}).values()]])
         if every.min() > 0 and every.max() > LARGEST_LINEAR_RATIO * every.min():
             self.ax_.set_yscale("log")
+        self._write_penalties(effort, crowding, penalties)
         self.ax_.set(xlabel="effort (mean costs)", ylabel="crowding (divergence)")
         self.ax_.legend(frameon=False, fontsize="small")
         return self
 
     def _write_penalties(self, effort, crowding, penalties):
-        """Write each crowding penalty beside its dot."""
+        """Write each crowding penalty beside its dot, but none over the one before."""
+        self.ax_.autoscale_view()
+        last = np.full(2, np.inf)
         for x, y, penalty in zip(effort, crowding, penalties, strict=True):
+            place = self.ax_.transData.transform((x, y)) * 72 / self.figure_.dpi
+            if np.abs(place - last).max() < NEAREST_LABELS:
+                continue
+            last = place
             self.ax_.annotate(
                 f"{penalty:.2g}",
                 (x, y),
