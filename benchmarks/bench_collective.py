@@ -404,12 +404,12 @@ class Run:
         }
 
     def _settle_people(self):
-        """Those who have an allowed target; as many new ones as there are in training."""
+        """Those whom the plan is for; as many new ones as there are in training."""
         plan, X_fit = self.plans[PENALTIES[0]], self.population.X_fit
         self.rows = plan.source_indices_[~plan.infeasible_]
-        self.n_infeasible = int(plan.infeasible_.sum())
+        self.outside = X_fit.iloc[plan.source_indices_[plan.infeasible_]]
         result, _ = timed(lambda: plan.explain(self.population.X_new))
-        allowed = np.flatnonzero(result.status != "infeasible")[: len(self.rows)]
+        allowed = np.flatnonzero(result.target_index >= 0)[: len(self.rows)]
         self.people = {"training": X_fit.iloc[self.rows]}
         self.people["new"] = self.population.X_new.iloc[allowed]
 
@@ -441,8 +441,8 @@ class Run:
         plan = self.plans[PENALTIES[0]]
         distinct = len(np.unique(self.distinct_people(), axis=0))
         lines = [
-            f"{len(self.rows)} people ({distinct} distinct rows, {self.n_infeasible} more have no "
-            f"allowed target), {len(plan.target_mass_)} targets, {len(self.people['new'])} new "
+            f"{len(self.rows)} people ({distinct} distinct rows; {self.about_the_rest()}), "
+            f"{len(plan.target_mass_)} targets, {len(self.people['new'])} new "
             f"people. On the busiest 1 % of the targets stand "
             f"{100 * busiest(plan.target_mass_):.1f} % of the accepted. "
             f"Whole people have a chi2 of at least {self.floor():.3f}."
@@ -457,6 +457,19 @@ class Run:
                 + "".join(f" Warned: {text}" for text in self.told[penalty])
             )
         return "\n".join(lines)
+
+    def about_the_rest(self):
+        """What became of training rows that have no allowed target."""
+        if not len(self.outside):
+            return "nobody else"
+        result, _ = timed(lambda: self.plans[PENALTIES[0]].explain(self.outside))
+        found, population = result.status == "found", self.population
+        wrong = population.model.predict(result.X_cf[found]) != population.target
+        broken = count_violations(result.X, result.X_cf, population.space, population.X_fit)
+        return (
+            f"{len(found)} more have no allowed target, of whom {found.sum()} get other advice, "
+            f"{wrong.sum()} invalid, {broken} against the constraints"
+        )
 
     def distinct_people(self):
         """Encoded rows of the people of the training rows, missing values made equal."""
@@ -474,7 +487,7 @@ class Run:
         return fewest_chi2(self.plans[PENALTIES[0]].target_mass_, len(self.rows))
 
     def bound(self, penalty):
-        """What no advice to whole people can go below, if it sends them to real rows."""
+        """What no advice that sends whole people to real rows can go below."""
         least_effort = self.measured["training", "nearest row", None].effort
         return max(self.plans[penalty].dual_objective_, least_effort + penalty * self.floor())
 
@@ -785,7 +798,7 @@ def _check_fifth(run, checks, penalty):
         ratio = run.measured[who, best, penalty].total(penalty) / least
         detail = f"{run.case.name} at {penalty:g}, {who}, {best}: {ratio:.3f}"
         if who == "training":
-            detail += f" (no advice to whole people is under {bound / least:.3f})"
+            detail += f" (no advice to real rows is under {bound / least:.3f})"
         if not matters:
             detail += f"; effort alone is {plain.effort / least:.3f}"
         checks.add(asked, ratio <= FIFTH if matters else None, detail)
@@ -863,7 +876,7 @@ def show_sums(runs):
     """Print the sums alone, of all populations."""
     print("\n## Effort and crowding in one sum\n")
     print(
-        "| population | penalty | plan's optimum | no advice to whole people is under "
+        "| population | penalty | plan's optimum | no advice to real rows is under "
         "| nearest row | refined | allocation | argmin | sample "
         "| new: nearest row | refined | argmin | sample |"
     )

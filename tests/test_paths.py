@@ -418,6 +418,15 @@ def test_nearest_level_lies_between_the_ends():
     assert {lines.at(t)[0, 0] for t in np.linspace(0.01, 1, 30)} == {6.0}
 
 
+def test_an_unseen_level_has_no_place_and_switches_once():
+    levels = ["low", "mid", "high", "top"]
+    X = pd.DataFrame({"level": levels, "number": np.arange(4.0)})
+    space, Z = space_of(X, ordinal_features={"level": levels})
+    unseen = space.transform(pd.DataFrame({"level": ["odd"], "number": [0.0]}))
+    lines = Displacement(space, unseen, Z[3:], None)
+    assert [lines.at(t)[0, 0] for t in (0, 0.2, 0.49, 0.5, 1)] == [-1, -1, -1, 3, 3]
+
+
 def test_values_out_of_range_wait_at_the_bound_for_the_line():
     X = pd.DataFrame({"number": [0.0, 10.0, 20.0], "whole": [1, 2, 3]})
     space, Z = space_of(X, permitted_range={"number": (0, 12)})
@@ -644,6 +653,30 @@ def test_translated_blob_moves_by_the_shift(dim):
     assert_allclose(steps.sum(axis=0), routes.images(inner) - inner, atol=1e-9)
 
 
+@pytest.mark.parametrize("direction", [{}, {"whole": +1, "number": -1}])
+def test_states_along_the_map_are_allowed(direction):
+    rng = np.random.default_rng(5)
+    X = pd.DataFrame({"whole": rng.integers(0, 30, 200), "number": rng.normal(size=200)})
+    space, Z = space_of(
+        X, change_direction=direction, permitted_range={"whole": (4, 25), "number": (-1, 1)}
+    )
+    Z, ends = moves_of(space, Z, rng)
+    mass = np.full(len(Z), 1 / len(Z))
+    routes = GridRoutes(space, (Z, mass), (ends, mass))
+    states, found = routes.routes(Z, ends, np.linspace(0, 1, 9)[1:])
+    assert found.all()
+    assert_steps_are_allowed(space, states, Z, ends)
+
+
+def test_map_is_for_the_cost_of_the_feature_space():
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 2)) * [1, 50], columns=["u", "v"])
+    space, Z = space_of(X, feature_weights={"u": 4.0})
+    routes = GridRoutes(space, (Z[:40], np.ones(40)), (Z[40:], np.ones(40)))
+    cost = cdist(Z[:40] * routes.unit, Z[40:] * routes.unit, "sqeuclidean")
+    expected = space.costs_.pairwise(Z[:40], Z[40:], "sqeuclidean")
+    assert_allclose(cost / cost.mean(), expected / expected.mean())
+
+
 def test_back_and_forth_of_an_explainer_starts_along_the_map():
     shift = np.array([8.0, 0.0])
     X = blobs(shift, n=200)
@@ -712,13 +745,15 @@ def test_back_and_forth_keeps_the_constraints(direction):
 
 
 def test_back_and_forth_has_a_map_for_each_class():
-    X, y = load_iris(return_X_y=True)
-    X = X[:, 2:] + np.random.default_rng(0).normal(0, 1e-3, (150, 2))
-    model = LogisticRegression().fit(X, y)
-    explainer = Paths(model, target_class="other", random_state=0).fit(X)
-    paths = explainer.interpolate(X, route="back_and_forth")
+    """Two blobs change places: both together would stay where they are."""
+    X = blobs(np.array([8.0, 0.0]), n=150)
+    explainer = Paths(
+        lambda X: X[:, 0] > 4, target_class="other", crowding_penalty=100.0, random_state=0
+    ).fit(X)
+    paths = explainer.interpolate(X, n_steps=20, route="back_and_forth")
     assert (paths.route == "back_and_forth").all()
-    assert_allclose(paths.at(-1), explainer.transform(X))
+    first = (paths.states[1] - X)[:, 0] * 20
+    assert_allclose([np.median(first[:150]), np.median(first[150:])], [8, -8], atol=0.4)
 
 
 @pytest.mark.parametrize(
@@ -963,6 +998,21 @@ def test_missing_markers_and_dtypes_that_change_on_the_way():
     long = paths.long()
     assert long["v"].dtype == float
     assert long["v"].isna().sum() < 5
+
+
+def test_rows_that_have_not_moved_are_as_they_came():
+    """Python numbers of an array of objects keep their types."""
+    X = np.array([[i, "a" if i % 2 else "b"] for i in range(20)], dtype=object)
+    X[1, 0] = 2.5
+    explainer = Paths(
+        lambda X: X[:, 0].astype(float) > 12,
+        target_class=True,
+        feature_space=FeatureSpace(categorical_features=[1]),
+        random_state=0,
+    ).fit(X)
+    paths = explainer.interpolate(X, n_steps=2)
+    assert [type(value) for value in paths.at(0)[:, 0]] == [type(value) for value in X[:, 0]]
+    assert type(paths.at(1)[19, 0]) is int
 
 
 def test_columns_named_like_those_of_the_long_frame_are_refused():

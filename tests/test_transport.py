@@ -459,11 +459,10 @@ def test_each_target_keeps_its_best_sources_too(metric, small_tiles):
         own = reduced[:, j]
         far = np.sort(own[kept[:, j] & (own > window)])
         assert len(far) <= wanted[j]
-        best = np.sort(own[own > window])[: len(far)]
-        assert_allclose(far, best, rtol=1e-6)  # of those that tie in float32, any
-        if wanted[j] and np.isfinite(own).any():
-            assert kept[:, j].any()
-        n_far += len(far)
+        reach = own[np.isfinite(own)].min(initial=np.inf) + pricing.SCARCE_WINDOW * window
+        best = np.sort(own[(own > window) & (own <= reach)])[: wanted[j]]
+        assert_allclose(far[: len(best)], best, rtol=1e-6)  # of those that tie in float32, any
+        n_far += len(best)
     assert n_far > n // 4
 
 
@@ -728,7 +727,7 @@ def test_pot_s_chi2_transport_agrees(l1, l2):
 def test_pot_s_kl_transport_agrees(l1, l2):
     C, a, b = problem(15, 20)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # POT's own
+        warnings.simplefilter("ignore", DeprecationWarning)  # of scipy, for POT
         P = lbfgsb_unbalanced(
             a, b, C, 0, (l1, l2), regm_div="kl", numItermax=20_000, stopThr=1e-15
         )

@@ -19,15 +19,15 @@ from skcf._targets import OTHER, reached
 from skcf.base import BaseCounterfactual, warn_of_failures
 from skcf.collective._allocation import allocate
 from skcf.collective._frontier import CrowdingFrontier, frontier_of
-from skcf.collective._move_costs import MoveCosts
 from skcf.collective._paths import PathsMixin
 from skcf.collective._plans import distinct_rows, expanded, population_of
-from skcf.collective._read_outs import barycentres, draw, soft_choices, uniforms
+from skcf.collective._posted import PostedPrices
+from skcf.collective._read_outs import uniforms
 from skcf.collective._result import CollectiveResult
 from skcf.space._constraints import same
 from skcf.space._containers import checked_container
 from skcf.space._cost import METRICS
-from skcf.transport import SOLVERS, cheapest, crowding_path, mean_cost, solve_transport
+from skcf.transport import SOLVERS, crowding_path, mean_cost, solve_transport
 from skcf.transport._divergences import SOURCES, TARGETS
 
 __all__ = ["CCEExplainer"]
@@ -387,21 +387,11 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
         if index is None:
             table = self.feature_space_._tabulate(checked_container(result.X_cf)).take(found)
             index = np.full(len(own), -1)
-            index[found] = self._nearest_target(self.feature_space_._encode(table), own[found])
+            index[found] = self._posted.nearest(self.feature_space_._encode(table), own[found])
         found = found[index[found] >= 0]
         if not len(found):
             return float("nan")
-        return sum(
-            len(some) / len(found) * self._divergence(index[found][some], self._masses[code])
-            for code, some in self._by_plan(own[found])
-            if code in self._masses
-        )
-
-    def _divergence(self, index, mass):
-        """Divergence of a list of targets from the masses of the accepted population."""
-        occupied = np.bincount(index, minlength=len(mass)) / len(index)
-        offered = mass > 0
-        return float(TARGETS[self.divergence](1.0).value(occupied[offered], mass[offered]))
+        return self._posted.divergence(index[found], own[found], TARGETS[self.divergence])
 
     def explain_population(self) -> CollectiveResult:
         """Give the people that the plan was made for exactly its advice.
@@ -421,14 +411,13 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
         origin = replace(space.encoding_.decoder()(Z), index=self._index)
         oracle = Oracle(self._reader, space, origin)
         details, Z_cf = self._details_of_the_rest(len(Z)), Z.copy()
-        led = np.flatnonzero(self._allocated >= 0)
-        Z_cf[led] = self._target_Z[self._allocated[led]]
-        everyone = np.arange(len(Z))
-        if self.refine:
-            self._refine(Z, Z_cf, self._allocated, everyone, oracle)
-        stranded = self._is_needed(own) & (self._allocated < 0)
-        self._impose(Z, Z_cf, own, everyone, oracle, np.flatnonzero(stranded))
-        details |= self._details(Z, Z_cf, own, self._allocated)
+        rows = np.flatnonzero(self._is_needed(own))
+        target = self._allocated[rows]
+        Z_cf[rows], known = self._finished(
+            Z[rows], self._led(Z[rows], target), own[rows], rows, oracle, target
+        )
+        for name, values in known.items():
+            details[name][rows] = values
         X = space._restore(origin, origin.container())
         result = self._judged(X, origin, Z, Z_cf, own, oracle, details)
         warn_of_failures(result, stacklevel=3)
@@ -469,21 +458,23 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
         }
 
     def _keep(self, population, results):
-        """What explaining needs: targets, prices, and how full prices are made of them."""
+        """What explaining needs, and what the paths and the frontier go back to."""
+        several = self._target_code == OTHER
         self._population = population
-        distinct, targets = population.distinct, population.targets
-        codes, Z = distinct.labels[targets], distinct.Z[targets]
-        self._target_Z, self._target_codes = Z, codes
-        self.targets_ = self.feature_space_.encoding_.decoder()(Z).container()
-        leaving = range(len(self.classes_)) if self._target_code == OTHER else [OTHER]
-        # where nobody was to be moved, nobody crowds
-        self._posted = {own: np.where(codes == own, np.inf, 0.0) for own in leaving}
-        self._slope, self._softness = dict.fromkeys(leaving, 1.0), dict.fromkeys(leaving, 0.0)
-        for group, result in zip(population.movers, results, strict=True):
-            self._posted[group.code] = result.prices
-            self._slope[group.code] = result.slope
-            self._softness[group.code] = result.softness
-        self._masses = {group.code: group.b for group in population.movers}
+        self._posted = PostedPrices(
+            self.feature_space_,
+            population,
+            results,
+            range(len(self.classes_)) if several else [OTHER],
+            metric=self.cost,
+            power=self.cost_power,
+            scale=self.cost_scale_,
+        )
+        posted = self._posted
+        self.targets_ = self.feature_space_.encoding_.decoder()(posted.Z).container()
+        prices, masses = np.vstack(list(posted.prices.values())), list(posted.masses.values())
+        self.prices_ = prices if several else prices[0]
+        self.target_mass_ = np.vstack(masses) if several else masses[0]
 
     def _report(self, population, results, labels, weight):
         """Set the public attributes that tell of the plan."""
@@ -501,11 +492,6 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
         self._allocated = np.full(len(labels), -1)
         self._allocated[people] = allocate(spread.plan)
         self.allocation_ = self._allocated
-        several = self._target_code == OTHER
-        posted = list(self._posted.values())
-        masses = [self._masses.get(own, np.zeros(len(posted[0]))) for own in self._posted]
-        self.prices_ = np.vstack(posted) if several else posted[0]
-        self.target_mass_ = np.vstack(masses) if several else masses[0]
         self.transport_cost_ = _weighted(shares, [r.transport_cost for r in results])
         penalties = _weighted(shares, [r.target_divergence for r in results])
         self.crowding_ = penalties / self.crowding_penalty
@@ -525,22 +511,47 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
 
     def _search(self, Z, own, rows, oracle):
         """Send each row to its target at the posted prices."""
-        target = np.full(len(Z), -1)
-        Z_cf = Z.copy()
-        for code, some in self._by_plan(own):
-            cost = self._effort(Z[some], code)
-            target[some] = self._chosen(cost, code, Z[some], rows[some], oracle)
-            led = some[target[some] >= 0]
-            Z_cf[led] = self._target_Z[target[led]]
-            if self.read_out == "barycentric":
-                self._pull_together(cost, code, Z, Z_cf, own, rows, oracle, some)
-        if self.refine:
-            self._refine(Z, Z_cf, target, rows, oracle)
-        self._impose(Z, Z_cf, own, rows, oracle, np.flatnonzero(target < 0))
-        return Z_cf, self._details(Z, Z_cf, own, target)
+        posted = self._posted
+        if self.read_out == "sample":
+            index = oracle.origin.index
+            u = uniforms(Z, None if index is None else index[rows], self._seed)
+            target = posted.drawn(Z, own, u, self.reg)
+        else:
+            target = posted.cheapest(Z, own, n_jobs=self.n_jobs, verbose=self.verbose)[:, 0]
+        Z_cf = self._led(Z, target)
+        if self.read_out == "barycentric":
+            led = np.flatnonzero(target >= 0)
+            middle = posted.barycentres(Z[led], own[led], Z_cf[led], self.reg)
+            Z_cf[led] = self._accepted(middle, Z_cf[led], Z[led], own[led], rows[led], oracle)
+        return self._finished(Z, Z_cf, own, rows, oracle, target)
 
-    def _impose(self, Z, Z_cf, own, rows, oracle, stranded):
-        """Those who may become none of the targets: outside the plan, but not left alone."""
+    def _search_several(self, Z, own, rows, oracle, n_counterfactuals):
+        """The cheapest targets of each row at the posted prices."""
+        k = n_counterfactuals
+        target = self._posted.cheapest(Z[::k], own[::k], k, n_jobs=self.n_jobs).ravel()
+        none = np.repeat((target.reshape(-1, k) < 0).all(axis=1), k)
+        none[np.arange(len(none)) % k > 0] = False  # the others of a row would be the same
+        return self._finished(Z, self._led(Z, target), own, rows, oracle, target, stranded=none)
+
+    def _led(self, Z, target):
+        """The targets of rows; the rows themselves where there is none."""
+        return np.where((target >= 0)[:, None], self._posted.Z[target], Z)
+
+    def _finished(self, Z, Z_cf, own, rows, oracle, target, stranded=None):
+        """Refine if asked, help those without a target, and say what each move is like."""
+        led = np.flatnonzero(target >= 0)
+        if self.refine and len(led):
+            Z_cf[led] = refine(
+                Z[led],
+                Z_cf[led],
+                rows[led],
+                self._posted.labels[target[led]],
+                oracle,
+                metric=self.cost,
+                min_margin=REFINED_MARGIN,
+                verbose=self.verbose,
+            )
+        stranded = np.flatnonzero(target < 0 if stranded is None else stranded)
         if len(stranded):
             place, moved, _ = impose_on_targets(
                 self._targets,
@@ -553,53 +564,21 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
                 metric=self.cost,
             )
             Z_cf[stranded[place]] = moved
-
-    def _search_several(self, Z, own, rows, oracle, n_counterfactuals):
-        """The cheapest targets of each row at the posted prices."""
-        k, target, Z_cf = n_counterfactuals, np.full(len(Z), -1), Z.copy()
-        for code, some in self._by_plan(own):
-            cost = self._effort(Z[some[::k]], code)
-            target[some] = cheapest(cost, self._posted[code], k, n_jobs=self.n_jobs)[0].ravel()
-        led = np.flatnonzero(target >= 0)
-        Z_cf[led] = self._target_Z[target[led]]
-        if self.refine:
-            self._refine(Z, Z_cf, target, rows, oracle)
         return Z_cf, self._details(Z, Z_cf, own, target)
 
-    def _by_plan(self, own):
-        """The rows that each plan is for."""
-        for code in self._posted:
-            some = np.arange(len(own)) if code == OTHER else np.flatnonzero(own == code)
-            if len(some):
-                yield code, some
-
-    def _effort(self, Z, code):
-        """What moving rows to the targets adds to the objective: the slope times ``c^q``."""
-        cost = MoveCosts(self.feature_space_, Z, self._target_Z, self.cost)
-        return cost.times(1 / self.cost_scale_).raised(self.cost_power).times(self._slope[code])
-
-    def _chosen(self, cost, code, Z, rows, oracle):
-        """The target of each row; -1 for none."""
-        if self.read_out != "sample":
-            index, _ = cheapest(
-                cost, self._posted[code], n_jobs=self.n_jobs, verbose=self.verbose
-            )
-            return index[:, 0]
-        index = oracle.origin.index
-        u = uniforms(Z, None if index is None else index[rows], self._seed)
-        return draw(*soft_choices(cost, self._posted[code], self._softness_of(code)), u)
-
-    def _softness_of(self, code):
-        return self._softness[code] if self.reg is None else self.reg
-
-    def _pull_together(self, cost, code, Z, Z_cf, own, rows, oracle, some):
-        """Put barycentres in the place of the targets, as far as the classifier accepts them."""
-        choices = soft_choices(cost, self._posted[code], self._softness_of(code))
-        constraints = self.feature_space_.constraints_
-        numeric = constraints.numeric[~constraints.frozen[constraints.numeric]]
-        ends = Z_cf[some]
-        middle = barycentres(*choices, self._target_Z, ends, numeric)
-        Z_cf[some] = self._accepted(middle, ends, Z[some], own[some], rows[some], oracle)
+    def _details(self, Z, Z_cf, own, target):
+        """Effort, price and place of each counterfactual."""
+        details = self._details_of_the_rest(len(Z))
+        details["target_index"], details["occupied_index"] = target, target.copy()
+        if self.refine or self.read_out == "barycentric":
+            led = np.flatnonzero(target >= 0)
+            nearest = self._posted.nearest(Z_cf[led], own[led], n_jobs=self.n_jobs)
+            details["occupied_index"][led] = np.where(nearest >= 0, nearest, target[led])
+        moved = np.flatnonzero((target >= 0) | ~same(Z, Z_cf).all(axis=1))
+        details["effort"][moved], details["price"][moved] = self._posted.charges(
+            Z[moved], Z_cf[moved], own[moved], target[moved]
+        )
+        return details
 
     def _accepted(self, middle, ends, Z, own, rows, oracle):
         """The first accepted point on the way from a barycentre to its target, by bisection."""
@@ -617,48 +596,6 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
             best[rest[valid]] = trial[valid]
             near, far = np.where(valid, near, t), np.where(valid, t, far)
         return best
-
-    def _refine(self, Z, Z_cf, target, rows, oracle):
-        """Undo and shorten changes; writes to Z_cf."""
-        led = np.flatnonzero(target >= 0)
-        if len(led):
-            Z_cf[led] = refine(
-                Z[led],
-                Z_cf[led],
-                rows[led],
-                self._target_codes[target[led]],
-                oracle,
-                metric=self.cost,
-                min_margin=REFINED_MARGIN,
-                verbose=self.verbose,
-            )
-
-    def _details(self, Z, Z_cf, own, target):
-        """Effort, price and place of each counterfactual."""
-        details = self._details_of_the_rest(len(Z))
-        details["target_index"] = target
-        details["occupied_index"] = target.copy()
-        led = target >= 0
-        if self.refine or self.read_out == "barycentric":
-            details["occupied_index"][led] = self._nearest_target(Z_cf[led], own[led])
-        moved = np.flatnonzero(led | ~same(Z, Z_cf).all(axis=1))
-        between = self.feature_space_.costs_.between(Z_cf[moved], Z[moved], self.cost)
-        between = (between / self.cost_scale_) ** self.cost_power
-        for code, some in self._by_plan(own[moved]):
-            there = moved[some]
-            details["effort"][there] = self._slope[code] * between[some]
-            price = self._posted[code][target[there]]
-            details["price"][there] = np.where(target[there] >= 0, price, np.nan)
-        return details
-
-    def _nearest_target(self, Z, own):
-        """The target that each row stands nearest to, prices left aside."""
-        nearest = np.full(len(Z), -1)
-        for code, some in self._by_plan(own):
-            offered = np.where(np.isfinite(self._posted[code]), 0.0, np.inf)
-            cost = MoveCosts(self.feature_space_, Z[some], self._target_Z, self.cost)
-            nearest[some] = cheapest(cost, offered, n_jobs=self.n_jobs)[0][:, 0]
-        return nearest
 
 
 def _weighted(shares, values):

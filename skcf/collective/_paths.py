@@ -154,7 +154,7 @@ class PathsMixin:
             )
         details = self._details_of_the_rest(len(Z))
         moved = self._is_needed(own) & ~same(ends, Z).all(axis=1)
-        details["occupied_index"][moved] = self._nearest_target(ends[moved], own[moved])
+        details["occupied_index"][moved] = self._posted.nearest(ends[moved], own[moved])
         oracle = Oracle(self._reader, space, origin)
         return self._judged(X, origin, Z, ends, own, oracle, details)
 
@@ -220,12 +220,12 @@ class PathsMixin:
         distinct = self._population.distinct
         codes = distinct.labels[distinct.of_row]
         people = distinct.of_row[(codes != self._target_code) & (codes >= 0)]
-        for code, rows in self._by_plan(own):
+        for code, rows in self._posted.by_plan(own):
             movers = (code == OTHER) | (distinct.labels[people] == code)
             plan = self.plan_[np.flatnonzero(movers)]
             moved, arrived = (np.asarray(plan.sum(axis=axis)).ravel() for axis in (1, 0))
             maps = GridRoutes(
-                self.feature_space_, (distinct.Z[people[movers]], moved), (self._target_Z, arrived)
+                self.feature_space_, (distinct.Z[people[movers]], moved), (self._posted.Z, arrived)
             )
             states[:, rows], found[rows] = maps.routes(Z[rows], ends[rows], times)
         return states, found

@@ -344,7 +344,7 @@ class _Descent:
     def _accept(self, pairs, x, value, primal):
         """Move on with momentum; where the objective rises, stay and drop it."""
         before = _moved(self.x, self.pairs, pairs)
-        if value <= self.value:
+        if value <= self.value + ROUNDING * magnitude(value):
             momentum = (1 + np.sqrt(1 + 4 * self.momentum**2)) / 2
             self.inertia, self.momentum = (self.momentum - 1) / momentum, momentum
             self.value, self.primal = value, primal
