@@ -155,7 +155,7 @@ class CounterfactualResult:
         """One line: how many rows, and what became of them."""
         summary = self.summary()
         parts = [f"{summary[name]} {name}" for name in STATUSES if name in summary]
-        return f"<CounterfactualResult of {summary['n_rows']} rows: {', '.join(parts)}>"
+        return f"<{type(self).__name__} of {summary['n_rows']} rows: {', '.join(parts)}>"
 
 
 def _mean(values):

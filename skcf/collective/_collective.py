@@ -91,9 +91,9 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
     solver : {"auto", "newton", "projected_gradient", "sinkhorn"}, default="auto"
         See `skcf.transport.solve_transport`.
     reg : float, default=None
-        Weight of an entropy in the plan, in mean costs (solver "sinkhorn"), and the softness of
-        "sample" and "barycentric" with any solver. None: no entropy, and as soft as the solver
-        left it.
+        Weight of an entropy in the plan, in mean costs, which makes the plan soft and with it
+        "sample" and "barycentric"; for solver "sinkhorn", which "auto" then stands for. None: no
+        entropy; rows are as soft as the solver left them, which is next to nothing.
     tol : float, default=1e-4
         Relative duality gap of the plan.
     max_passes : int, default=None
@@ -120,7 +120,8 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
     source_marginal_ : ndarray of float64, shape (n_sources,)
         Mass that the plan moves of each person.
     served_fraction_ : ndarray of float64, shape (n_sources,)
-        Share of each person's mass that the plan moves: 1 with a hard source, 0 where infeasible.
+        Mass that the plan moves of each person over the person's own: 1 with a hard source, 0 where
+        infeasible. A soft source may also move more than there is.
     target_marginal_ : ndarray of float64, shape (n_targets,)
         Mass that the plan moves to each target.
     target_mass_ : ndarray of float64, shape (n_targets,) or (n_classes, n_targets)
@@ -449,7 +450,7 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
             "target": self.divergence,
             "cost_power": self.cost_power,
             "solver": self.solver,
-            "reg": self.reg if self.solver == "sinkhorn" else None,
+            "reg": self.reg,
             "tol": self.tol,
             "max_passes": self.max_passes,
             "n_jobs": self.n_jobs,
@@ -469,6 +470,7 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
             metric=self.cost,
             power=self.cost_power,
             scale=self.cost_scale_,
+            by_mass=self.solver == "sinkhorn" or self.reg is not None,
         )
         posted = self._posted
         self.targets_ = self.feature_space_.encoding_.decoder()(posted.Z).container()
@@ -515,13 +517,13 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
         if self.read_out == "sample":
             index = oracle.origin.index
             u = uniforms(Z, None if index is None else index[rows], self._seed)
-            target = posted.drawn(Z, own, u, self.reg)
+            target = posted.drawn(Z, own, u)
         else:
             target = posted.cheapest(Z, own, n_jobs=self.n_jobs, verbose=self.verbose)[:, 0]
         Z_cf = self._led(Z, target)
         if self.read_out == "barycentric":
             led = np.flatnonzero(target >= 0)
-            middle = posted.barycentres(Z[led], own[led], Z_cf[led], self.reg)
+            middle = posted.barycentres(Z[led], own[led], Z_cf[led])
             Z_cf[led] = self._accepted(middle, Z_cf[led], Z[led], own[led], rows[led], oracle)
         return self._finished(Z, Z_cf, own, rows, oracle, target)
 

@@ -35,15 +35,18 @@ class CrowdingFrontier:
 def frontier_of(penalties, paths, shares):
     """Sum up the paths of one or several groups of people, each with its share of all."""
 
+    shape = len(paths), len(penalties)  # no path at all where nobody may move
+
+    def each(values_of):
+        return np.array([[values_of(r) for r in path] for path in paths], float).reshape(shape)
+
     def mean(values_of):
-        return np.array(
-            [[values_of(result) for result in path] for path in paths], dtype=float
-        ).T @ np.asarray(shares)
+        return each(values_of).T @ np.asarray(shares, dtype=float)
 
     return CrowdingFrontier(
         penalties=penalties,
         transport_cost=mean(lambda result: result.transport_cost),
         crowding=mean(lambda result: result.target_divergence) / penalties,
         served_fraction=mean(lambda result: result.source_marginal.sum()),
-        gap=np.max([[result.gap for result in path] for path in paths], axis=0),
+        gap=each(lambda result: result.gap).max(axis=0, initial=0.0),
     )

@@ -26,6 +26,8 @@ class PostedPrices:
         of a class, nobody crowds, and all prices are 0.
     metric, power, scale : str, float, float
         How differences add up to a cost, its power, and the cost that counts as 1.
+    by_mass : bool
+        Whether the solver's entropy is relative to the targets' masses (Sinkhorn's is).
 
     Attributes
     ----------
@@ -38,8 +40,9 @@ class PostedPrices:
         is measured against, by class code.
     """
 
-    def __init__(self, space, population, results, leaving, metric, power, scale):
+    def __init__(self, space, population, results, leaving, metric, power, scale, by_mass):
         self.space, self.metric, self.power, self.scale = space, metric, power, scale
+        self.by_mass = by_mass
         self.Z = population.distinct.Z[population.targets]
         self.labels = population.distinct.labels[population.targets]
         self.prices = {code: np.where(self.labels == code, np.inf, 0.0) for code in leaving}
@@ -75,20 +78,20 @@ class PostedPrices:
             index[some] = cheapest(cost, offered, n_jobs=n_jobs)[0][:, 0]
         return index
 
-    def drawn(self, Z, own, u, softness):
+    def drawn(self, Z, own, u):
         """A target for each row, drawn from its softened row by numbers in [0, 1); -1 for none."""
         index = np.full(len(Z), -1)
         for code, some in self.by_plan(own):
-            index[some] = draw(*self._choices(Z[some], code, softness), u[some])
+            index[some] = draw(*self._choices(Z[some], code), u[some])
         return index
 
-    def barycentres(self, Z, own, ends, softness):
+    def barycentres(self, Z, own, ends):
         """Means of the softened rows in the numbers that may change; the rest as in ends."""
         constraints = self.space.constraints_
         numeric = constraints.numeric[~constraints.frozen[constraints.numeric]]
         middle = ends.copy()
         for code, some in self.by_plan(own):
-            choices = self._choices(Z[some], code, softness)
+            choices = self._choices(Z[some], code)
             middle[some] = barycentres(*choices, self.Z, ends[some], numeric)
         return middle
 
@@ -119,7 +122,8 @@ class PostedPrices:
         cost = MoveCosts(self.space, Z, self.Z, self.metric)
         return cost.times(1 / self.scale).raised(self.power).times(self._slope[code])
 
-    def _choices(self, Z, code, softness):
-        """Softened rows; as soft as the solver left them where nothing else is said."""
-        softness = self._softness[code] if softness is None else softness
-        return soft_choices(self._effort(Z, code), self.prices[code], softness)
+    def _choices(self, Z, code):
+        """Softened rows: as soft as the plan's."""
+        masses = self.masses[code]
+        weight = masses if self.by_mass and masses.any() else np.ones(len(masses))
+        return soft_choices(self._effort(Z, code), self.prices[code], self._softness[code], weight)

@@ -12,11 +12,11 @@ __all__ = ["barycentres", "draw", "soft_choices", "uniforms"]
 REACH = 30.0  # in units of the smoothing: what is further from the best has weight exp(-30)
 
 
-def soft_choices(cost, prices, softness):
+def soft_choices(cost, prices, softness, weight):
     """The softened row of each query: targets with the probabilities of a softmax.
 
-    ``R_ij`` is proportional to ``exp(-(C_ij + g_j) / softness)``: for rows of the population, the
-    rows of the plan.
+    ``R_ij`` is proportional to ``w_j exp(-(C_ij + g_j) / softness)``: for rows of the population,
+    the rows of the plan.
 
     Parameters
     ----------
@@ -26,6 +26,8 @@ def soft_choices(cost, prices, softness):
         Prices posted; infinite where nothing is offered.
     softness : float
         Smoothing.
+    weight : ndarray of float64, shape (n,)
+        The weights w: those that the solver's entropy is relative to.
 
     Returns
     -------
@@ -42,9 +44,11 @@ def soft_choices(cost, prices, softness):
     window = max(REACH * softness, 1e-9)
     pairs = price(here, prices[offered], levels, window, most=len(offered))
     above = pairs.cost + prices[offered][pairs.columns] - levels[pairs.rows]
-    weight = np.where(known[pairs.rows], np.exp(-np.maximum(above, 0) / max(softness, 1e-300)), 0)
-    total = np.bincount(pairs.rows, weight, cost.shape[0])
-    return pairs.rows, offered[pairs.columns], weight / np.where(total > 0, total, 1)[pairs.rows]
+    columns = offered[pairs.columns]
+    share = np.where(known[pairs.rows], np.exp(-np.maximum(above, 0) / max(softness, 1e-300)), 0)
+    share *= weight[columns]
+    total = np.bincount(pairs.rows, share, cost.shape[0])
+    return pairs.rows, columns, share / np.where(total > 0, total, 1)[pairs.rows]
 
 
 def draw(rows, columns, probability, u):

@@ -35,3 +35,20 @@ class CollectiveResult(CounterfactualResult):
     price: np.ndarray | None = None
     target_index: np.ndarray | None = None
     occupied_index: np.ndarray | None = None
+
+    def summary(self) -> dict[str, float]:
+        """Sum the result up in a few numbers.
+
+        Returns
+        -------
+        dict
+            Those of `CounterfactualResult`, and over the rows that got a counterfactual
+            ``mean_effort``, and ``mean_price`` over those led to a target (NaN if none).
+        """
+        found = self.status == "found"
+        led = found & ~np.isnan(self.price)
+        return {
+            **super().summary(),
+            "mean_effort": float(self.effort[found].mean()) if found.any() else float("nan"),
+            "mean_price": float(self.price[led].mean()) if led.any() else float("nan"),
+        }

@@ -5,10 +5,9 @@ divergences at its marginals, and projected: on the simplex of mass a_i in each 
 source ([1]_, Step 1), on P >= 0 otherwise ([1]_, Step 2). The poster says no more; read here as
 follows.
 
-*Metric.* Steps are measured in ``sum_ij (P_ij - Y_ij)^2 / w_ij`` with ``w_ij = r_i c_j`` and c the
-inverse curvature of the target's divergence at hand: b for chi2, the marginal itself for KL. (r is
-that of the source, or a.) So no mass is too small or too large for a common step. The projection
-on a simplex is as easy in it as in the usual one.
+*Metric.* Steps are measured in ``sum_ij (P_ij - Y_ij)^2 / w_ij``, where w_ij is the inverse of the
+objective's second derivative in P_ij alone. So no mass is too small or too large for a common
+step. The projection on a simplex is as easy in it as in the usual one.
 
 *Infinite slopes.* The slope of KL at 0 is minus infinity. It is held to what a small share of the
 mass has, below which the divergence goes on straight. That moves the optimum by no more than
@@ -45,6 +44,7 @@ __all__ = ["dense_costs", "solve_projected_gradient"]
 
 BLOCK_PAIRS = 250_000  # are worked on at once: they stay in the processor's cache
 FLOOR = 0.05  # times the tolerance: share of a mass below which a divergence goes on straight
+LEAST_WEIGHT = 1e-4  # share of a mass that the metric takes a marginal for at least
 FIRST_RATIO = 0.1  # of the curvature that is believed in at first, to the global bound
 SMALLEST_RATIO = 1e-8
 RELAXATION = 0.97  # what the curvature is tried to be from one step to the next
@@ -133,8 +133,9 @@ class _Marginal:
         return self.value(new) - self.value(old) - float(self.slope(old) @ (new - old))
 
     def softness(self, q):
-        """Inverse of the second derivative."""
-        return self.divergence.curvature(self.slope(q), self.masses)
+        """Inverse of the second derivative; where mass is all but gone, it may come back."""
+        held = np.maximum(q, np.maximum(self.floor, LEAST_WEIGHT * self.masses))
+        return self.divergence.curvature(self.divergence.price(held, self.masses), self.masses)
 
 
 class _Free:
@@ -152,8 +153,8 @@ class _Free:
         return 0.0
 
     def softness(self, p):
-        """Masses stand in for it."""
-        return self.masses
+        """See `_Marginal.softness`."""
+        return np.full(len(self.masses), np.inf)
 
 
 @dataclass
@@ -196,7 +197,7 @@ class _Point:
         Minus the slope of the source's divergence; None for a hard source, where they are what
         makes the masses of the projection right.
     r, c : ndarray of float64, shapes (m,) and (n,)
-        The weights of the metric.
+        Inverse second derivatives of the divergences.
     """
 
     y: np.ndarray
@@ -213,7 +214,7 @@ class _Point:
 
     def stride(self, pairs, curvature):
         """How much mass a pair loses for each unit of its reduced cost."""
-        return self.r[pairs.rows] * self.c[pairs.columns] / curvature
+        return 1 / (1 / self.r[pairs.rows] + 1 / self.c[pairs.columns]) / curvature
 
 
 class _Descent:
@@ -264,7 +265,7 @@ class _Descent:
         self.n_iter += 1
         point = self._point()
         self.ratio = max(self.ratio * RELAXATION, SMALLEST_RATIO)
-        largest = point.r.sum() if self.hard else point.r.sum() + point.c.sum()
+        largest = sum(self.problem.shape)  # all other pairs of a row and a column may add up
         while True:
             pairs, x, norm = self._projected(point, self.ratio * largest)
             p, q = self._marginals(pairs, x)

@@ -30,7 +30,7 @@ FIRST_EPS = 0.25  # smoothing to begin with, costs being about 1
 SCARCE, SUPPLY = 8, 3  # sources a target keeps at least, and in terms of what it is to receive
 PAIRS_A_POINT = 24  # that a pricing pass looks for, for each source and for each target
 WINDOWS_AN_EPS = 5  # lists must reach some eps up, or the smoothed plan is cut off
-NARROWEST = 1e-9
+NARROWEST, SMALLEST_EPS = 1e-9, 1e-11
 SWEEPS = 3  # before Newton's steps
 STEADIED_PAIRS = 60_000_000  # up to here the costs are stored, in float32, for some sweeps
 STEADY_GAP, STEADY_SWEEPS = 0.02, 60
@@ -114,9 +114,9 @@ def _solve_pool(problem, tol, max_passes, random_state, prices, n_jobs, verbose)
     else:
         run = _Run(problem, prices, FIRST_EPS / WINDOWS_AN_EPS)
     for stage in stages[:-1]:
-        run = replace(run, problem=stage, best_dual=-np.inf)
+        run = replace(run, problem=stage, best_dual=-np.inf, best=None)
         run.improve(ROUGH_GAP, MOST_ROUGH_PASSES, random_state, n_jobs, verbose)
-    run = replace(run, problem=problem, best_dual=-np.inf)
+    run = replace(run, problem=problem, best_dual=-np.inf, best=None)
     run.improve(tol, run.n_passes + max_passes, random_state, n_jobs, verbose)
     return run.solution()
 
@@ -196,6 +196,8 @@ class _Run:
         Passes over all pairs, and Newton steps.
     steadied : bool
         Whether the prices have been put right by sweeps over all pairs.
+    best : _Run or None
+        How it stood when the plan was the best so far.
     """
 
     problem: object
@@ -210,11 +212,13 @@ class _Run:
     n_passes: int = 0
     n_steps: int = 0
     steadied: bool = False
+    best: "_Run | None" = None
 
     @property
     def gap(self):
-        """Relative duality gap."""
-        return relative_gap(self.primal, self.best_dual)
+        """Relative duality gap, of the best plan and the best bound so far."""
+        primal = self.primal if self.best is None else self.best.primal
+        return relative_gap(primal, self.best_dual)
 
     @property
     def _is_small(self):
@@ -233,19 +237,20 @@ class _Run:
 
     def solution(self):
         """What the solver hands back."""
-        plan, primal = self._trimmed()
+        best = self.best
+        plan, primal = best.trimmed()
         return Solution(
-            prices=self.prices,
+            prices=best.prices,
             plan=plan,
             primal=primal,
             dual=self.best_dual,
             n_iter=self.n_steps,
             n_passes=self.n_passes,
-            softness=self.eps,
-            source_prices=self.least,
+            softness=best.eps,
+            source_prices=best.least,
         )
 
-    def _trimmed(self):
+    def trimmed(self):
         """The plan without its dust, and what it pays; the marginal of the sources stays."""
         lists = self.lists
         p = np.add.reduceat(self.masses, lists.starts)
@@ -319,6 +324,8 @@ class _Run:
         self.lists = ShortLists(found, self.problem)
         self._read_off()
         self.n_passes += 1
+        if self.best is None or self.primal < self.best.primal:
+            self.best = replace(self, best=None)
 
     def _read_off(self):
         """The plan that the prices imply, and what it pays."""
@@ -348,9 +355,9 @@ class _Run:
             enough = max(0.1 * self.eps, 0.05 * tol * magnitude(self.primal))
             self.prices, n_steps = self.lists.newton(self.prices, self.eps, enough)
             self.n_steps += n_steps
-            if self.eps <= goal:
+            if self.eps <= max(goal, SMALLEST_EPS):
                 break
-            self.eps = max(self.eps / 2, goal)
+            self.eps = max(self.eps / 2, goal, SMALLEST_EPS)
         self.prices = self.problem.target.clip(self.prices)
 
     def _goal(self, tol):
