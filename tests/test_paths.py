@@ -27,16 +27,7 @@ from skcf.collective._path_displacement import AT_ONCE, Displacement
 from skcf.collective._path_graph import N_NEIGHBORS, Backwards, PeopleGraph
 from skcf.collective._path_grid import CELLS, GridRoutes
 from skcf.collective._path_report import Neighbourhood
-from skcf.collective._paths import PathsMixin
 from skcf.space._constraints import same
-
-if not hasattr(CCEExplainer, "interpolate"):
-
-    class Paths(PathsMixin, CCEExplainer):
-        pass
-
-else:
-    Paths = CCEExplainer
 
 SPACE = FeatureSpace(
     immutable_features=["sex"],
@@ -59,7 +50,7 @@ def queries_of(X):
 def mixed(population):
     """A fitted explainer of the mixed population, and rows that it has not seen."""
     X, _, model = population
-    explainer = Paths(model, target_class="yes", feature_space=SPACE, random_state=0).fit(X)
+    explainer = CCEExplainer(model, target_class="yes", feature_space=SPACE, random_state=0).fit(X)
     return explainer, queries_of(X)
 
 
@@ -68,7 +59,7 @@ def moons():
     """A fitted explainer of two moons, with two numeric features, and its rows."""
     X, y = make_moons(300, noise=0.05, random_state=0)
     model = SVC().fit(X, y)
-    return Paths(model, random_state=0).fit(X, model.predict(X)), X
+    return CCEExplainer(model, random_state=0).fit(X, model.predict(X)), X
 
 
 def interpolated(explainer, X, *args, **params):
@@ -133,7 +124,7 @@ def test_rows_that_got_none_stay_and_are_warned_of(population):
     space = FeatureSpace(
         immutable_features=["hours", "owner", "income"], permitted_range={"age": (30, 50)}
     )
-    explainer = Paths(model, target_class="yes", feature_space=space, random_state=0).fit(X)
+    explainer = CCEExplainer(model, target_class="yes", feature_space=space, random_state=0).fit(X)
     with pytest.warns(InvalidCounterfactualWarning, match="got no valid") as caught:
         paths = explainer.interpolate(X, n_steps=3)
     assert [warning.filename for warning in caught] == [__file__]
@@ -300,7 +291,7 @@ def test_numbers_move_in_a_line_at_constant_speed(moons):
 
 def test_whole_numbers_step_when_due_and_never_back():
     X = np.column_stack([np.arange(12), np.arange(12)[::-1] * 3])
-    explainer = Paths(lambda X: X[:, 0] > 8, target_class=True, random_state=0).fit(X)
+    explainer = CCEExplainer(lambda X: X[:, 0] > 8, target_class=True, random_state=0).fit(X)
     paths = explainer.interpolate(X, n_steps=40)
     assert paths.states.dtype == X.dtype
     ends = explainer.transform(X)
@@ -440,7 +431,7 @@ def test_nobody_is_overtaken_in_one_dimension(penalty):
     """Optimal for the squared cost: routes do not cross."""
     rng = np.random.default_rng(1)
     X = rng.normal(size=(120, 1))
-    explainer = Paths(
+    explainer = CCEExplainer(
         lambda X: (X[:, 0] > 0.5) | (X[:, 0] < -1.2),
         target_class=True,
         crowding_penalty=penalty,
@@ -510,7 +501,7 @@ def ring(n=200):
 
 def test_along_a_ring_the_route_follows_the_arc():
     X = ring()
-    explainer = Paths(lambda X: X[:, 0] < -0.99, target_class=True, random_state=0).fit(X)
+    explainer = CCEExplainer(lambda X: X[:, 0] < -0.99, target_class=True, random_state=0).fit(X)
     query = X[10:11] * 1.001
     straight = explainer.interpolate(query, n_steps=20)
     arc = explainer.interpolate(query, n_steps=20, route="graph")
@@ -529,7 +520,7 @@ def test_along_a_ring_the_route_follows_the_arc():
 def test_between_moons_the_route_stays_on_them():
     X, _ = make_moons(400, noise=0.02, random_state=0)
     model = SVC(C=100).fit(X, X[:, 0] > 1.5)  # the far tip of the lower moon
-    explainer = Paths(model, random_state=0).fit(X)
+    explainer = CCEExplainer(model, random_state=0).fit(X)
     rows = X[(X[:, 1] < 0) & (X[:, 0] < 1.2)]
     straight, along = (explainer.interpolate(rows, route=r) for r in ("displacement", "graph"))
     assert (along.route == "graph").all()
@@ -574,7 +565,7 @@ def test_routes_are_the_shortest_in_the_graph():
 def test_graph_leads_to_ends_that_are_no_real_rows(params):
     X, y = make_moons(200, noise=0.05, random_state=0)
     model = SVC().fit(X, y)
-    explainer = Paths(model, random_state=0, **params).fit(X)
+    explainer = CCEExplainer(model, random_state=0, **params).fit(X)
     paths = explainer.interpolate(X, n_steps=15, route="graph")
     moving = paths.route == "graph"
     assert moving.sum() > 80
@@ -613,7 +604,7 @@ def test_where_no_person_leads_the_route_is_straight():
     """Nobody has the job that a row keeps, so there are no real rows on its way."""
     X = pd.DataFrame({"number": np.arange(40.0), "job": ["cook", "nurse"] * 20})
     space = FeatureSpace(immutable_features=["job"])
-    explainer = Paths(
+    explainer = CCEExplainer(
         lambda X: X["number"] > 30, target_class=True, feature_space=space, random_state=0
     ).fit(X)
     given = pd.DataFrame({"number": [3.0, 4.0], "job": ["pilot", "cook"]})
@@ -680,7 +671,7 @@ def test_map_is_for_the_cost_of_the_feature_space():
 def test_back_and_forth_of_an_explainer_starts_along_the_map():
     shift = np.array([8.0, 0.0])
     X = blobs(shift, n=200)
-    explainer = Paths(
+    explainer = CCEExplainer(
         lambda X: X[:, 0] > 4, target_class=True, crowding_penalty=100.0, random_state=0
     ).fit(X)
     rows = X[:200]
@@ -728,7 +719,7 @@ def test_back_and_forth_keeps_the_constraints(direction):
         permitted_range={"income": (0, 80)},
     )
     X.loc[3:40, "income"] = np.nan
-    explainer = Paths(accepts, target_class=True, feature_space=space, random_state=0).fit(X)
+    explainer = CCEExplainer(accepts, target_class=True, feature_space=space, random_state=0).fit(X)
     paths = interpolated(explainer, X, n_steps=12, route="back_and_forth")
     moving = paths.route != "none"
     gaps = X["income"].isna().to_numpy()
@@ -747,7 +738,7 @@ def test_back_and_forth_keeps_the_constraints(direction):
 def test_back_and_forth_has_a_map_for_each_class():
     """Two blobs change places: both together would stay where they are."""
     X = blobs(np.array([8.0, 0.0]), n=150)
-    explainer = Paths(
+    explainer = CCEExplainer(
         lambda X: X[:, 0] > 4, target_class="other", crowding_penalty=100.0, random_state=0
     ).fit(X)
     paths = explainer.interpolate(X, n_steps=20, route="back_and_forth")
@@ -766,7 +757,7 @@ def test_back_and_forth_has_a_map_for_each_class():
 def test_back_and_forth_says_what_it_works_on(params, message):
     X = grid_population(60)
     space = FeatureSpace(**params)
-    explainer = Paths(accepts, target_class=True, feature_space=space, random_state=0).fit(X)
+    explainer = CCEExplainer(accepts, target_class=True, feature_space=space, random_state=0).fit(X)
     with pytest.raises(ValueError, match="takes two or three features that may change") as error:
         explainer.interpolate(X, route="back_and_forth")
     assert pd.Series([str(error.value)]).str.contains(message).all()
@@ -842,7 +833,7 @@ def test_margin_at_the_end_tells_what_the_classifier_says(mixed):
 def test_margin_under_other_is_of_leaving_one_s_class():
     X, y = load_iris(return_X_y=True)
     model = LogisticRegression(max_iter=1000).fit(X, y)
-    explainer = Paths(model, target_class="other", random_state=0).fit(X)
+    explainer = CCEExplainer(model, target_class="other", random_state=0).fit(X)
     paths = explainer.interpolate(X, n_steps=4)
     own = model.predict(X)
     for state, margin in zip(paths.states, paths.margin, strict=True):
@@ -851,7 +842,7 @@ def test_margin_under_other_is_of_leaving_one_s_class():
 
 def test_margin_without_scores_is_a_sign(moons):
     _, X = moons
-    explainer = Paths(lambda X: X[:, 1] > 0.3, target_class=True, random_state=0).fit(X)
+    explainer = CCEExplainer(lambda X: X[:, 1] > 0.3, target_class=True, random_state=0).fit(X)
     paths = explainer.interpolate(X, n_steps=3)
     assert_array_equal(paths.margin, np.where(paths.states[..., 1] > 0.3, 1.0, -1.0))
 
@@ -880,7 +871,7 @@ def test_a_single_time_has_no_speed(moons):
 
 def test_weights_count_in_the_crowding():
     X = np.array([[0.0], [1.0], [5.0], [6.0]])
-    explainer = Paths(lambda X: X[:, 0] > 3, target_class=True, random_state=0)
+    explainer = CCEExplainer(lambda X: X[:, 0] > 3, target_class=True, random_state=0)
     explainer.fit(X, sample_weight=[3, 1, 2, 2])
     paths = explainer.interpolate(X[:1], times=[0.0])
     assert_allclose(paths.crowding, [1 / (3 / 8) - 1])
@@ -959,7 +950,7 @@ def test_polars_in_polars_out(population):
         return model.predict(frame.select("age", "income", "hours").to_numpy())
 
     frame = pl.from_pandas(X.drop(columns="sex"))
-    explainer = Paths(predict, target_class="yes", random_state=0).fit(frame)
+    explainer = CCEExplainer(predict, target_class="yes", random_state=0).fit(frame)
     paths = interpolated(explainer, frame[:6], n_steps=3)
     assert all(isinstance(state, pl.DataFrame) for state in paths.states)
     assert all(state.schema == frame.schema for state in paths.states)
@@ -989,7 +980,7 @@ def test_missing_markers_and_dtypes_that_change_on_the_way():
     def model(X):
         return (X["u"].fillna(0) > 10).to_numpy()
 
-    explainer = Paths(model, target_class=True, random_state=0).fit(X)
+    explainer = CCEExplainer(model, target_class=True, random_state=0).fit(X)
     query = pd.DataFrame({"u": [1, 2], "v": [np.nan, 4.0], "job": [None, "zebra"]})
     paths = explainer.interpolate(query, n_steps=4)
     assert paths.at(0)["v"].isna().tolist() == [True, False]
@@ -1004,7 +995,7 @@ def test_rows_that_have_not_moved_are_as_they_came():
     """Python numbers of an array of objects keep their types."""
     X = np.array([[i, "a" if i % 2 else "b"] for i in range(20)], dtype=object)
     X[1, 0] = 2.5
-    explainer = Paths(
+    explainer = CCEExplainer(
         lambda X: X[:, 0].astype(float) > 12,
         target_class=True,
         feature_space=FeatureSpace(categorical_features=[1]),
@@ -1017,7 +1008,9 @@ def test_rows_that_have_not_moved_are_as_they_came():
 
 def test_columns_named_like_those_of_the_long_frame_are_refused():
     X = pd.DataFrame({"time": range(20), "u": range(20)})
-    explainer = Paths(lambda X: (X["u"] > 9).to_numpy(), target_class=True, random_state=0).fit(X)
+    explainer = CCEExplainer(
+        lambda X: (X["u"] > 9).to_numpy(), target_class=True, random_state=0
+    ).fit(X)
     paths = explainer.interpolate(X, n_steps=1)
     with pytest.raises(ValueError, match=r"but X has \['time'\] too"):
         paths.long()

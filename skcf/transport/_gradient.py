@@ -45,9 +45,8 @@ __all__ = ["dense_costs", "solve_projected_gradient"]
 BLOCK_PAIRS = 250_000  # are worked on at once: they stay in the processor's cache
 FLOOR = 0.05  # times the tolerance: share of a mass below which a divergence goes on straight
 LEAST_WEIGHT = 1e-4  # share of a mass that the metric takes a marginal for at least
-FIRST_RATIO = 0.1  # of the curvature that is believed in at first, to the global bound
-SMALLEST_RATIO = 1e-8
-RELAXATION = 0.97  # what the curvature is tried to be from one step to the next
+FIRST_CURVATURE, LEAST_CURVATURE = 10.0, 1e-6  # in the metric: how many pairs move as one
+RELAXATION = 0.98  # what the curvature is tried to be from one step to the next
 SPREADS = (1e-2, 3e-3, 1e-3, 1e-4)  # over which given prices are turned to a plan
 WINDOW = 0.05  # how much dearer than the cheapest a target may be in that plan
 LARGEST_SERVICE = 2.0  # part of its mass that a source has at most in a first plan
@@ -235,7 +234,7 @@ class _Descent:
         self.source = _Free(problem.a) if self.hard else _Marginal(problem.source, problem.a, share)
         self.dual, self.prices, self.least = -np.inf, None, None
         self.n_iter = self.n_passes = 0
-        self.ratio, self.momentum, self.inertia = FIRST_RATIO, 1.0, 0.0
+        self.curvature, self.momentum, self.inertia = FIRST_CURVATURE, 1.0, 0.0
 
     @property
     def gap(self):
@@ -264,16 +263,15 @@ class _Descent:
         """Go as far against the gradient as the quadratic bound holds."""
         self.n_iter += 1
         point = self._point()
-        self.ratio = max(self.ratio * RELAXATION, SMALLEST_RATIO)
-        largest = sum(self.problem.shape)  # all other pairs of a row and a column may add up
+        self.curvature = max(self.curvature * RELAXATION, LEAST_CURVATURE)
         while True:
-            pairs, x, norm = self._projected(point, self.ratio * largest)
+            pairs, x, norm = self._projected(point, self.curvature)
             p, q = self._marginals(pairs, x)
             excess = self.source.excess(p, point.p) + self.target.excess(q, point.q)
             allowed = norm / 2 + ROUNDING * magnitude(self.value)
             if excess <= allowed:
                 break
-            self.ratio *= np.clip(1.02 * excess / allowed, 1.1, 10)
+            self.curvature *= np.clip(1.02 * excess / allowed, 1.1, 10)
         self._accept(pairs, x, *self._values(pairs, x, p, q))
 
     def _point(self):
@@ -351,7 +349,7 @@ class _Descent:
             self.value, self.primal = value, primal
         else:
             if self.inertia == 0:  # such a short step that rounding passed for a bound
-                self.ratio *= 2
+                self.curvature *= 2
             x, self.inertia, self.momentum = before, 0.0, 1.0
         used = (x != 0) | (before != 0)
         self.pairs, self.x, self.before = pairs.kept(used), x[used], before[used]
