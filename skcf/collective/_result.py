@@ -1,6 +1,6 @@
 """CollectiveResult: what CCEExplainer's ``explain`` returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,10 +31,10 @@ class CollectiveResult(CounterfactualResult):
         it was refined or is a barycentre.
     """
 
-    effort: np.ndarray | None = None
-    price: np.ndarray | None = None
-    target_index: np.ndarray | None = None
-    occupied_index: np.ndarray | None = None
+    effort: np.ndarray = field(default_factory=lambda: np.empty(0))
+    price: np.ndarray = field(default_factory=lambda: np.empty(0))
+    target_index: np.ndarray = field(default_factory=lambda: np.empty(0))
+    occupied_index: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def summary(self) -> dict[str, float]:
         """Sum the result up in a few numbers.
