@@ -1,16 +1,12 @@
 """CCEExplainer: the plan, its prices, and the advice that is read off them."""
 
-import inspect
-import pickle
 import warnings
 from itertools import pairwise
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
-from conftest import boosted_pipeline, mixed_population
+from conftest import mixed_population
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -21,15 +17,12 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris, make_moons
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from test_space_constraints import ROWS, constraints, fitted, frame
 
 from skcf import CCEExplainer, FeatureSpace, InvalidCounterfactualWarning, NearestExplainer
 from skcf.collective._allocation import allocate
-from skcf.collective._move_costs import MoveCosts
 from skcf.collective._read_outs import draw, uniforms
 from skcf.transport import solve_transport
 

@@ -34,7 +34,6 @@ class CrowdingFrontier:
 
 def frontier_of(penalties, paths, shares):
     """Sum up the paths of one or several groups of people, each with its share of all."""
-
     shape = len(paths), len(penalties)  # no path at all where nobody may move
 
     def each(values_of):

@@ -1,10 +1,13 @@
 """The feature space's costs of moves, as the transport solvers take them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
+from skcf.space._constraints import Constraints
 from skcf.transport import PairCost
 
-__all__ = ["MoveCosts"]
+__all__ = ["MoveCosts", "unconstrained"]
 
 
 class MoveCosts(PairCost):
@@ -227,6 +230,25 @@ class MoveCosts(PairCost):
             if rule is not None:
                 forbidden |= rule
         return forbidden
+
+
+def unconstrained(space):
+    """The costs of a feature space, with nothing forbidden."""
+    constraints = space.constraints_
+    n_features = len(constraints.features)
+    none = np.zeros(n_features, dtype=bool)
+    free = _Unconstrained(
+        constraints.features, none, none.astype(int), {}, constraints.permitted, set()
+    )
+    return SimpleNamespace(costs_=space.costs_, constraints_=free)
+
+
+class _Unconstrained(Constraints):
+    """Every move is allowed, also to a missing value."""
+
+    def forbids(self, j, x, y):
+        """No move of any feature."""
+        return
 
 
 def _numbered(X, Y):

@@ -1,12 +1,10 @@
 """What routes are like: their speed, the people they pass, and how they crowd."""
 
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 
-from skcf.collective._move_costs import MoveCosts
-from skcf.space._constraints import Constraints
+from skcf.collective._move_costs import MoveCosts, unconstrained
 from skcf.transport import cheapest
 
 __all__ = ["Neighbourhood", "speed_deviation"]
@@ -70,7 +68,7 @@ class Neighbourhood:
     """
 
     def __init__(self, space, people, counts, *, n_jobs=None, verbose=0):
-        self.space = _unconstrained(space)
+        self.space = unconstrained(space)
         self.people, self.counts = people, counts
         self.n_jobs, self.verbose = n_jobs, verbose
 
@@ -103,22 +101,3 @@ class Neighbourhood:
         b = self.counts / self.counts.sum()
         q = np.bincount(nearest, minlength=len(b)) / len(nearest)
         return float(np.sum((q - b) ** 2 / b))
-
-
-def _unconstrained(space):
-    """The costs of a feature space, with nothing forbidden."""
-    constraints = space.constraints_
-    n_features = len(constraints.features)
-    none = np.zeros(n_features, dtype=bool)
-    free = _Unconstrained(
-        constraints.features, none, none.astype(int), {}, constraints.permitted, set()
-    )
-    return SimpleNamespace(costs_=space.costs_, constraints_=free)
-
-
-class _Unconstrained(Constraints):
-    """Every move is allowed, also to a missing value."""
-
-    def forbids(self, j, x, y):
-        """No move of any feature."""
-        return

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skcf._targets import OTHER
-from skcf.collective._move_costs import MoveCosts
+from skcf.collective._move_costs import MoveCosts, unconstrained
 from skcf.collective._read_outs import barycentres, draw, soft_choices
 from skcf.transport import cheapest
 
@@ -48,7 +48,7 @@ class PostedPrices:
         self.prices = {code: np.where(self.labels == code, np.inf, 0.0) for code in leaving}
         self.masses = {code: np.zeros(len(self.Z)) for code in self.prices}
         self._slope = dict.fromkeys(self.prices, 1.0)
-        self._softness = dict.fromkeys(self.prices, 0.0)
+        self._softness = {code: np.zeros(len(self.Z)) for code in self.prices}
         for group, result in zip(population.movers, results, strict=True):
             self.prices[group.code], self.masses[group.code] = result.prices, group.b
             self._slope[group.code] = result.slope
@@ -70,12 +70,12 @@ class PostedPrices:
         return index
 
     def nearest(self, Z, own, *, n_jobs=None):
-        """The target of least effort for each row, prices left aside; -1 for none."""
+        """The target that each row stands nearest to, whatever it costs and forbids to go there."""
         index = np.full(len(Z), -1)
         for code, some in self.by_plan(own):
             offered = np.where(np.isfinite(self.prices[code]), 0.0, np.inf)
-            cost = self._effort(Z[some], code)
-            index[some] = cheapest(cost, offered, n_jobs=n_jobs)[0][:, 0]
+            distance = MoveCosts(unconstrained(self.space), Z[some], self.Z, self.metric)
+            index[some] = cheapest(distance, offered, n_jobs=n_jobs)[0][:, 0]
         return index
 
     def drawn(self, Z, own, u):

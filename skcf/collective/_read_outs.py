@@ -24,8 +24,8 @@ def soft_choices(cost, prices, softness, weight):
         What pairs cost.
     prices : ndarray of float64, shape (n,)
         Prices posted; infinite where nothing is offered.
-    softness : float
-        Smoothing.
+    softness : ndarray of float64, shape (n,)
+        Smoothing, by the target that is best for a row (see `TransportResult`).
     weight : ndarray of float64, shape (n,)
         The weights w: those that the solver's entropy is relative to.
 
@@ -38,14 +38,15 @@ def soft_choices(cost, prices, softness, weight):
     """
     offered = np.flatnonzero(np.isfinite(prices))
     here = cost.take(np.arange(cost.shape[0]), offered)
-    best = cheapest(here, prices[offered])[1][:, 0]
+    first, best = (answer[:, 0] for answer in cheapest(here, prices[offered]))
     known = np.isfinite(best)
     levels = np.where(known, best, 0.0)
-    window = max(REACH * softness, 1e-9)
+    soft = np.maximum(softness[offered][first], np.finfo(float).tiny)  # where known
+    window = max(REACH * softness.max(initial=0.0), 1e-9)
     pairs = price(here, prices[offered], levels, window, most=len(offered))
     above = pairs.cost + prices[offered][pairs.columns] - levels[pairs.rows]
     columns = offered[pairs.columns]
-    share = np.where(known[pairs.rows], np.exp(-np.maximum(above, 0) / max(softness, 1e-300)), 0)
+    share = np.exp(-np.maximum(above, 0) / soft[pairs.rows]) * known[pairs.rows]
     share *= weight[columns]
     total = np.bincount(pairs.rows, share, cost.shape[0])
     return pairs.rows, columns, share / np.where(total > 0, total, 1)[pairs.rows]

@@ -79,9 +79,11 @@ def _merged(problem, pools, parts):
     """One solution made of those of separate pools."""
     m, n = problem.shape
     prices, least = problem.target.clip(np.full(n, -np.inf)), np.empty(m)
+    softness = np.zeros(n)
     rows, columns, masses, slack = [], [], [], 0.0
     for (pool_rows, pool_columns), part in zip(pools, parts, strict=True):
         prices[pool_columns], least[pool_rows] = part.prices, part.source_prices
+        softness[pool_columns] = part.softness
         entries, mass = part.plan.tocoo(), problem.a[pool_rows].sum()
         rows.append(pool_rows[entries.row])
         columns.append(pool_columns[entries.col])
@@ -98,7 +100,7 @@ def _merged(problem, pools, parts):
         dual=primal - slack,
         n_iter=sum(part.n_iter for part in parts),
         n_passes=max(part.n_passes for part in parts),
-        softness=max(part.softness for part in parts),
+        softness=softness,
         source_prices=least,
     )
 

@@ -40,8 +40,9 @@ class TransportResult:
     slope : float
         What a unit of ``C^r`` adds to the objective: full prices are ``slope * C^r + prices``.
         1 where the cost power r is 1.
-    softness : float
-        Smoothing at which the plan was read off the prices, in units of the cost; 0 for none.
+    softness : ndarray of float64, shape (n,)
+        Smoothing at which the plan was read off the prices, in units of the cost; 0 for none. It
+        differs between targets where the allowed pairs fall apart into separate problems.
     """
 
     plan: csr_array
@@ -59,7 +60,7 @@ class TransportResult:
     n_passes: int
     infeasible: np.ndarray
     slope: float
-    softness: float
+    softness: np.ndarray
 
     def __repr__(self):
         """One line: the size, the objective and how well it is certified."""

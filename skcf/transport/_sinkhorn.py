@@ -440,11 +440,11 @@ def _near_pairs(problem, prices, eps, most):
     """
     cost = problem.cost
     far = np.full(cost.shape[1], np.inf)
-    slack = 2 * cost.rounding(np.zeros(cost.shape[0]), prices)
+    limit = float(REACH * eps + 2 * cost.rounding(np.zeros(cost.shape[0]), prices))
     parts, total = [], 0
     for rows, columns, block in _blocks(cost, prices):
         _lowered(block, problem.source, eps, far, columns)
-        i, j = np.nonzero(block <= REACH * eps + slack)
+        i, j = np.nonzero(block <= limit)
         total += len(i)
         if total > most:
             return None

@@ -26,8 +26,9 @@ class Solution:
         Steps of the innermost kind: Newton, gradient or Sinkhorn.
     n_passes : int
         Passes over all pairs.
-    softness : float
-        Smoothing at which the plan was read off the prices; 0 for none.
+    softness : float or ndarray of float64, shape (n,)
+        Smoothing at which the plan was read off the prices, of each target where pools of them
+        differ; 0 for none.
     source_prices : ndarray of float64, shape (m,), or None
         Least full price of each source, where the solver knows it exactly.
     """
@@ -38,7 +39,7 @@ class Solution:
     dual: float
     n_iter: int
     n_passes: int
-    softness: float
+    softness: float | np.ndarray
     source_prices: np.ndarray | None = None
 
     @property

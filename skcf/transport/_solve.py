@@ -284,8 +284,14 @@ class _Task:
             n_passes=solution.n_passes,
             infeasible=self.infeasible,
             slope=factor * scale ** (1 - power),
-            softness=solution.softness * factor * scale,
+            softness=self._softness(solution) * (factor * scale),
         )
+
+    def _softness(self, solution):
+        """Smoothing at each target; 0 at those that are left out."""
+        softness = np.zeros(len(self.whole.b))
+        softness[self.columns] = solution.softness
+        return softness
 
     def _spread_out(self, plan):
         """The plan with rows and columns for what was left out."""
@@ -390,7 +396,9 @@ def _resolved_solver(solver, reg):
 def _checked_cost(cost):
     if isinstance(cost, PairCost):
         if 0 in cost.shape:
-            raise ValueError(f"There must be sources and targets, got a cost of shape {cost.shape}.")
+            raise ValueError(
+                f"There must be sources and targets, got a cost of shape {cost.shape}."
+            )
         return cost
     cost = check_array(
         cost, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="cost"
