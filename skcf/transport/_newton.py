@@ -63,6 +63,12 @@ def solve_newton(problem, *, tol, max_passes, random_state, prices=None, n_jobs=
     -------
     Solution
     """
+    with np.errstate(over="ignore", invalid="ignore"):  # a step too far is taken back
+        return _solve_pools(problem, tol, max_passes, random_state, prices, n_jobs, verbose)
+
+
+def _solve_pools(problem, tol, max_passes, random_state, prices, n_jobs, verbose):
+    """Solve the problems that a problem falls apart into, one by one."""
     pools = problem.cost.pools()
     if len(pools) == 1:
         return _solve_pool(problem, tol, max_passes, random_state, prices, n_jobs, verbose)
@@ -190,8 +196,10 @@ class _Run:
         The plan on the listed pairs.
     least : ndarray of float64, shape (m,), or None
         Least full price of each source, exact.
-    primal, best_dual : float
-        What the plan pays, and the best lower bound so far.
+    primal, dual : float
+        What the plan pays, and the lower bound that the prices give.
+    best_dual : float
+        The best lower bound so far.
     spread : float
         Entropy of the plan's rows.
     n_passes, n_steps : int
@@ -200,6 +208,8 @@ class _Run:
         Whether the prices have been put right by sweeps over all pairs.
     best : _Run or None
         How it stood when the plan was the best so far.
+    posted : tuple of ndarray
+        The prices of the best lower bound so far, and the least full prices of the sources.
     """
 
     problem: object
@@ -209,18 +219,19 @@ class _Run:
     masses: np.ndarray | None = None
     least: np.ndarray | None = None
     primal: float = np.inf
+    dual: float = -np.inf
     best_dual: float = -np.inf
     spread: float = np.inf
     n_passes: int = 0
     n_steps: int = 0
     steadied: bool = False
     best: "_Run | None" = None
+    posted: tuple | None = None
 
     @property
     def gap(self):
-        """Relative duality gap, of the best plan and the best bound so far."""
-        primal = self.primal if self.best is None else self.best.primal
-        return relative_gap(primal, self.best_dual)
+        """Relative duality gap of the best plan and the best prices so far."""
+        return relative_gap(self.best.primal, self.best_dual)
 
     @property
     def _is_small(self):
@@ -242,14 +253,14 @@ class _Run:
         best = self.best
         plan, primal = best.trimmed()
         return Solution(
-            prices=best.prices,
+            prices=self.posted[0],
             plan=plan,
             primal=primal,
             dual=self.best_dual,
             n_iter=self.n_steps,
             n_passes=self.n_passes,
             softness=best.eps,
-            source_prices=best.least,
+            source_prices=self.posted[1],
         )
 
     def trimmed(self):
@@ -318,7 +329,9 @@ class _Run:
                 verbose=verbose,
             )
         self.least = least = found.least(self.prices)
-        self.best_dual = max(self.best_dual, self.problem.dual(least, self.prices))
+        self.dual = self.problem.dual(least, self.prices)
+        if self.dual > self.best_dual:
+            self.best_dual, self.posted = self.dual, (self.prices, least)
         if self.lists is not None and not self._is_small:
             # what the plan uses stays listed, wherever the window is now
             near = max(window, 3 * WINDOWS_AN_EPS * self.eps) if forget else np.inf

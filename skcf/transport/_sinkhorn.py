@@ -164,7 +164,7 @@ class _Run:
     def __init__(self, problem, g, max_iter, bar):
         self.problem, self.g, self.max_iter, self.bar = problem, g, max_iter, bar
         self.n_iter = self.n_passes = 0
-        self.kernel = None
+        self.kernel, self.settled = None, []
 
     def settle(self, eps, tol, share):
         """Iterate until the bounds of the smoothed problem are close.
@@ -184,18 +184,29 @@ class _Run:
         """
         extrapolation = _Extrapolation(np.sqrt(self.problem.b))
         state, fallback = None, None
+        self.g = self._expected(eps)
         while True:
             new = self._iterate(eps)
             goal = max(tol * magnitude(new.primal), share * eps * new.p.sum())
             if new.primal - new.dual <= goal or self.n_iter >= self.max_iter:
+                self.settled = [*self.settled[-1:], (eps, new.g)]
                 return new
             if fallback is not None and not new.dual >= state.dual - _rounding(state.dual):
                 self.g, fallback = fallback, None
-                extrapolation.forget()
+                extrapolation.beware()
                 continue
             state = new
             fallback = _next_prices(self.problem, state, eps)
             self.g = self.problem.target.clip(extrapolation.next(state.g, fallback))
+
+    def _expected(self, eps):
+        """Prices at a smaller smoothing, in which they are about linear."""
+        if len(self.settled) < 2:
+            return self.g
+        (eps_0, g_0), (eps_1, g_1) = self.settled
+        if not eps_0 > eps_1 > eps:
+            return self.g
+        return self.problem.target.clip(g_1 + (g_1 - g_0) * ((eps_1 - eps) / (eps_0 - eps_1)))
 
     def _iterate(self, eps):
         """Both half-steps at the prices at hand, on a kernel that holds for them."""
@@ -487,10 +498,9 @@ class _Extrapolation:
         self.weights, self.caution = weights, LEAST_CAUTION
         self.images, self.residuals = [], []
 
-    def forget(self):
-        """Begin anew after a failure, nearer to plain iterations for a while."""
-        self.caution = min(100 * self.caution, 1.0)
-        self.images, self.residuals = [], []
+    def beware(self):
+        """After a failure, stay nearer to plain iterations for a while."""
+        self.caution = min(10 * self.caution, 1.0)
 
     def next(self, g, image):
         """Where to go from a point whose image under the iteration is known."""

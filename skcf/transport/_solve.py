@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 
 from skcf._compat import Interval, StrOptions, validate_params
+from skcf._exceptions import level_of_caller
 from skcf.transport._costs import MatrixCost, PairCost
 from skcf.transport._divergences import SOURCES, TARGETS
 from skcf.transport._gradient import solve_projected_gradient
@@ -161,10 +162,10 @@ def solve_transport(
     if solver == "newton":
         options |= {"n_jobs": n_jobs, "random_state": rng}
     divergences = SOURCES[source](source_penalty), TARGETS[target](target_penalty)
-    task = _Task(TransportProblem(cost, a, b, *divergences), rng)
+    task = _Task(TransportProblem(cost, a, b, *divergences), cost_power, rng)
     start = None if prices is None else task.own_prices(prices)
     if cost_power == 1:
-        solution, factor = _solved(solver, task.problem, start, reg, options, task.scale), 1.0
+        solution, factor = _solved(solver, task.problem, start, reg, options, task.price), 1.0
     else:
         solution, factor = _majorised(solver, task, start, reg, options, cost_power)
     if not solution.gap <= tol:  # nor if it is NaN
@@ -172,9 +173,9 @@ def solve_transport(
             f"The duality gap is {solution.gap:.1e} after {limit} passes, above tol={tol:.1e}: "
             "raise max_passes, or tol.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=level_of_caller(),
         )
-    return task.result(solution, factor, cost_power, n_jobs)
+    return task.result(solution, factor, n_jobs)
 
 
 def crowding_path(cost, a=None, b=None, *, penalties, **options):
@@ -211,18 +212,20 @@ def crowding_path(cost, a=None, b=None, *, penalties, **options):
 
 
 class _Task:
-    """The part of a problem that can be solved, costs being 1 on average, and the way back.
+    """The part of a problem that can be solved, mean cost and mass being 1, and the way back.
 
     Parameters
     ----------
     whole : TransportProblem
         May have sources and targets without mass, and sources that may go nowhere.
+    power : float
+        The cost power.
     rng : RandomState
         Draws the pairs that the mean cost is taken over.
     """
 
-    def __init__(self, whole, rng):
-        self.whole = whole
+    def __init__(self, whole, power, rng):
+        self.whole, self.power = whole, power
         self.columns = np.flatnonzero(whole.b > TINY_SHARE * whole.b.mean())
         cost = whole.cost
         if len(self.columns) < cost.shape[1]:
@@ -234,13 +237,16 @@ class _Task:
             raise ValueError("All pairs are forbidden: no source has a target it may move to.")
         if len(self.rows) < cost.shape[0]:
             cost = cost.take(self.rows, slice(0, cost.shape[1]))
-        self.scale = mean_cost(cost, rng)
+        self.scale, self.mass = mean_cost(cost, rng), whole.a[self.rows].sum()
+        # the root of the first term is not proportional to the mass, as the penalties are
+        self.value = self.scale * self.mass ** (1 / power)
+        self.price = self.value / self.mass
         self.problem = TransportProblem(
             cost.times(1 / self.scale),
-            whole.a[self.rows],
-            whole.b[self.columns],
-            whole.source.scaled(1 / self.scale),
-            whole.target.scaled(1 / self.scale),
+            whole.a[self.rows] / self.mass,
+            whole.b[self.columns] / self.mass,
+            whole.source.scaled(1 / self.price),
+            whole.target.scaled(1 / self.price),
         )
 
     def own_prices(self, prices):
@@ -248,18 +254,17 @@ class _Task:
         prices = np.asarray(prices, dtype=float)
         if prices.shape != self.whole.b.shape:
             raise ValueError(f"prices has shape {prices.shape}, expected {self.whole.b.shape}.")
-        own = prices[self.columns] / self.scale
+        own = prices[self.columns] / self.price
         return self.problem.target.clip(np.where(np.isfinite(own), own, 0.0))
 
-    def result(self, solution, factor, power, n_jobs):
+    def result(self, solution, factor, n_jobs):
         """The solution in the units, and the shape, of the whole problem."""
-        whole, scale = self.whole, self.scale
+        whole, scale, power = self.whole, self.scale, self.power
         plan = self._spread_out(solution.plan)
         p, q = (np.asarray(plan.sum(axis=axis)).ravel() for axis in (1, 0))
-        if solution.source_prices is None:
+        least = solution.source_prices
+        if least is None:
             least = _least(self.problem.cost.raised(power), solution.prices, n_jobs)
-        else:
-            least = solution.source_prices
         entries = plan.tocoo()
         moved = whole.cost.times(1 / scale).raised(power).pairs(entries.row, entries.col)
         transport_cost = float(entries.data @ moved) ** (1 / power) * scale
@@ -267,24 +272,25 @@ class _Task:
             whole.source.value(p[self.rows], whole.a[self.rows]),
             whole.target.value(q[self.columns], whole.b[self.columns]),
         )
-        primal = solution.primal * scale if power == 1 else transport_cost + sum(divergences)
+        paid = solution.primal * self.value if power == 1 else transport_cost + sum(divergences)
+        unit = factor * self.price
         return TransportResult(
             plan=plan,
-            prices=_placed(solution.prices * (factor * scale), self.columns, len(whole.b)),
-            source_prices=_placed(least * (factor * scale), self.rows, len(whole.a)),
+            prices=_placed(solution.prices * unit, self.columns, len(whole.b)),
+            source_prices=_placed(least * unit, self.rows, len(whole.a)),
             source_marginal=p,
             target_marginal=q,
             transport_cost=transport_cost,
             source_divergence=divergences[0],
             target_divergence=divergences[1],
-            primal=primal,
-            dual=primal - (solution.primal - solution.dual) * factor * scale,
+            primal=paid,
+            dual=paid - (solution.primal - solution.dual) * factor * self.value,
             gap=solution.gap,
             n_iter=solution.n_iter,
             n_passes=solution.n_passes,
             infeasible=self.infeasible,
-            slope=factor * scale ** (1 - power),
-            softness=self._softness(solution) * (factor * scale),
+            slope=factor * self.mass ** (1 / power - 1) * scale ** (1 - power),
+            softness=self._softness(solution) * unit,
         )
 
     def _softness(self, solution):
@@ -297,7 +303,7 @@ class _Task:
         """The plan with rows and columns for what was left out."""
         entries = plan.tocoo()
         where = self.rows[entries.row], self.columns[entries.col]
-        return csr_array((entries.data, where), shape=self.whole.shape)
+        return csr_array((entries.data * self.mass, where), shape=self.whole.shape)
 
 
 def mean_cost(cost, rng, a=None, b=None):
@@ -364,7 +370,7 @@ def _majorised(solver, task, prices, reg, options, power):
             target=problem.target.scaled(1 / slope),
         )
         start = None if prices is None else prices / slope
-        solution = _solved(solver, tangent, start, reg, options, task.scale * slope)
+        solution = _solved(solver, tangent, start, reg, options, task.price * slope)
         n_iter, n_passes = n_iter + solution.n_iter, n_passes + solution.n_passes
         entries = solution.plan.tocoo()
         total = float(entries.data @ cost.pairs(entries.row, entries.col))
@@ -378,7 +384,7 @@ def _majorised(solver, task, prices, reg, options, power):
             f"With cost_power={power}, the plan still gains after {MOST_MAJORISATIONS} rounds of "
             "majorisation: raise tol.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=level_of_caller(),
         )
         slope = used
     return replace(solution, n_iter=n_iter, n_passes=n_passes), slope
