@@ -572,11 +572,14 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
         """Effort, price and place of each counterfactual."""
         details = self._details_of_the_rest(len(Z))
         details["target_index"], details["occupied_index"] = target, target.copy()
-        if self.refine or self.read_out == "barycentric":
-            led = np.flatnonzero(target >= 0)
-            nearest = self._posted.nearest(Z_cf[led], own[led], n_jobs=self.n_jobs)
-            details["occupied_index"][led] = np.where(nearest >= 0, nearest, target[led])
         moved = np.flatnonzero((target >= 0) | ~same(Z, Z_cf).all(axis=1))
+        if self.refine or self.read_out == "barycentric":
+            away = moved
+        else:
+            away = moved[target[moved] < 0]
+        details["occupied_index"][away] = self._posted.nearest(
+            Z_cf[away], own[away], n_jobs=self.n_jobs
+        )
         details["effort"][moved], details["price"][moved] = self._posted.charges(
             Z[moved], Z_cf[moved], own[moved], target[moved]
         )

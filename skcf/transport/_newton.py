@@ -133,11 +133,11 @@ def _first_run(problem, rng, n_jobs):
     """Prices to start from: those that a solved sample extends to all targets."""
     m, n = problem.shape
     if m * n <= FEW_PAIRS:
-        return _Run(problem, _even_prices(problem), FIRST_EPS)
+        return _Run(problem, _even_prices(problem), _first_eps(problem))
     rows, columns = _sample(m, rng), _sample(n, rng)
     served = problem.cost.take(rows, columns).feasible()
     if not served.any():  # a sample that cannot move says nothing
-        return _Run(problem, _even_prices(problem), FIRST_EPS)
+        return _Run(problem, _even_prices(problem), _first_eps(problem))
     rows = rows[served]
     run = _first_run(problem.take(rows, columns), rng, n_jobs)
     run.improve(ROUGH_GAP, MOST_ROUGH_PASSES, rng, n_jobs, 0)
@@ -148,6 +148,11 @@ def _even_prices(problem):
     """Prices if the sources spread over all targets by their masses."""
     crowding = problem.a.sum() / problem.b.sum()
     return problem.target.price(problem.b * crowding, problem.b)
+
+
+def _first_eps(problem):
+    """Smoothing to begin with: soft prices are at most so low that masses stay numbers."""
+    return min(FIRST_EPS, 50 * problem.source.penalty / np.log(2 + problem.shape[1]))
 
 
 def _sample(size, rng):
