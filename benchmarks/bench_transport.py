@@ -182,9 +182,7 @@ def against_peers(sizes, penalties, caps):
 def growth(sizes, tol, n_jobs):
     """How time and memory grow with the population, beside one pass over all pairs."""
     print(f"\nGrowth: hard source, penalty 0.1, certified gap {tol:g}, n_jobs={n_jobs}")
-    print(
-        f"{'n':>7} {'wall s':>7} {'CPU s':>7} {'gap':>8} {'passes':>6} {'one pass s':>10} {'peak MB':>8}"
-    )
+    print("      n  wall s   CPU s      gap passes one pass s  peak MB")
     table = []
     for n in sizes:
         cost = mixtures(n, n)

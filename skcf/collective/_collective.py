@@ -573,10 +573,8 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
         details = self._details_of_the_rest(len(Z))
         details["target_index"], details["occupied_index"] = target, target.copy()
         moved = np.flatnonzero((target >= 0) | ~same(Z, Z_cf).all(axis=1))
-        if self.refine or self.read_out == "barycentric":
-            away = moved
-        else:
-            away = moved[target[moved] < 0]
+        as_posted = not self.refine and self.read_out != "barycentric"
+        away = moved[target[moved] < 0] if as_posted else moved
         details["occupied_index"][away] = self._posted.nearest(
             Z_cf[away], own[away], n_jobs=self.n_jobs
         )

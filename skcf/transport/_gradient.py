@@ -46,7 +46,7 @@ BLOCK_PAIRS = 250_000  # are worked on at once: they stay in the processor's cac
 FLOOR = 0.05  # times the tolerance: share of a mass below which a divergence goes on straight
 LEAST_WEIGHT = 1e-4  # share of a mass that the metric takes a marginal for at least
 FIRST_CURVATURE, LEAST_CURVATURE = 10.0, 1e-6  # in the metric: how many pairs move as one
-RELAXATION = 0.98  # what the curvature is tried to be from one step to the next
+RELAXATION = 0.97  # what the curvature is tried to be from one step to the next
 SPREADS = (1e-2, 3e-3, 1e-3, 1e-4)  # over which given prices are turned to a plan
 WINDOW = 0.05  # how much dearer than the cheapest a target may be in that plan
 LARGEST_SERVICE = 2.0  # part of its mass that a source has at most in a first plan
@@ -207,13 +207,10 @@ class _Point:
     r: np.ndarray
     c: np.ndarray
 
-    def full_prices(self, pairs):
-        """Cost plus price of each pair."""
-        return pairs.cost + self.g[pairs.columns]
-
-    def stride(self, pairs, curvature):
-        """How much mass a pair loses for each unit of its reduced cost."""
-        return 1 / (1 / self.r[pairs.rows] + 1 / self.c[pairs.columns]) / curvature
+    def stride(self, keys, band, curvature):
+        """How much mass pairs lose for each unit of their reduced cost; and the pairs' rows."""
+        rows, columns = np.divmod(keys, len(self.c))
+        return 1 / (1 / self.r[band][rows] + 1 / self.c[columns]) / curvature, rows
 
 
 class _Descent:
@@ -242,22 +239,33 @@ class _Descent:
         return relative_gap(self.primal, self.dual)
 
     def start(self, prices):
-        """Begin with a plan that prices imply."""
-        a = self.problem.a
-        g = np.zeros(self.problem.shape[1]) if prices is None else self.problem.target.clip(prices)
-        least, _ = self._pass(g, np.full(len(a), -np.inf))
+        """Begin with a plan that prices imply: spread over the targets that are all but best."""
+        (m, n), a = self.problem.shape, self.problem.a
+        g = np.zeros(n) if prices is None else self.problem.target.clip(prices)
+        window, spreads = (WINDOW, SPREADS) if prices is not None else (0.0, SPREADS[:1])
+        least, keys = np.empty(m), []
+        for band in _bands(m, n):
+            full = self.cost[band] + g
+            least[band] = full.min(axis=1)
+            near = full <= least[band, None] + window
+            keys.append(np.flatnonzero(near) + band.start * n)
+        self.n_passes += 1
         self._post(g, least)
-        _, pairs = self._pass(g, np.nextafter(least + (0.0 if prices is None else WINDOW), np.inf))
+        self.pairs = self._pairs(np.concatenate(keys))
         served = a * np.minimum(self.problem.source.mass(least, a) / a, LARGEST_SERVICE)
-        reduced = pairs.cost + g[pairs.columns] - least[pairs.rows]
+        self._spread(
+            self.pairs.cost + g[self.pairs.columns] - least[self.pairs.rows], served, spreads
+        )
+
+    def _spread(self, reduced, served, spreads):
+        """The best plan among some that send more to what is cheaper."""
         self.value = np.inf
-        for spread in SPREADS[:1] if prices is None else SPREADS:
+        for spread in spreads:
             x = np.exp(-reduced / spread)
-            x *= (served / np.bincount(pairs.rows, x))[pairs.rows]
-            value, primal = self._values(pairs, x, *self._marginals(pairs, x))
+            x *= (served / np.bincount(self.pairs.rows, x))[self.pairs.rows]
+            value, primal = self._values(self.pairs, x, *self._marginals(self.pairs, x))
             if value < self.value:
-                self.pairs, self.x, self.before = pairs, x, x
-                self.value, self.primal = value, primal
+                self.x, self.before, self.value, self.primal = x, x, value, primal
 
     def step(self):
         """Go as far against the gradient as the quadratic bound holds."""
@@ -284,55 +292,67 @@ class _Descent:
     def _projected(self, point, curvature):
         """Project what a step of that curvature leads to.
 
-        Gives the pairs, their masses, and the curvature times the squared length of the step.
+        Gives the pairs that have mass then or were listed, their masses, and the curvature times
+        the squared length of the step.
         """
-        levels = point.levels
-        if self.hard:  # over fewer pairs they are no lower: no pair is missed
-            levels = self._levels(self.pairs, point, point.y, curvature)
-        least, pairs = self._pass(point.g, levels, self.pairs)
+        least, keys, masses, norm = np.empty(self.problem.shape[0]), [], [], 0.0
+        for band in _bands(*self.problem.shape):
+            least[band], found, x, part = self._projected_band(point, curvature, band)
+            keys.append(found)
+            masses.append(x)
+            norm += part
+        self.n_passes += 1
         self._post(point.g, least)
-        y, stride = _moved(point.y, self.pairs, pairs), point.stride(pairs, curvature)
-        if self.hard:
-            levels = self._levels(pairs, point, y, curvature)
-        x = np.maximum(y - stride * (point.full_prices(pairs) - levels[pairs.rows]), 0)
-        if self.hard:  # to rounding
-            x *= (self.problem.a / np.bincount(pairs.rows, x))[pairs.rows]
-        return pairs, x, float(np.sum((x - y) ** 2 / stride))
+        return self._pairs(np.concatenate(keys)), np.concatenate(masses), norm
 
-    def _levels(self, pairs, point, y, curvature):
-        """The price of each source at which its projected masses sum to what it has.
+    def _projected_band(self, point, curvature, band):
+        """The same for some of the rows, with their least full prices."""
+        n = self.problem.shape[1]
+        full = self.cost[band] + point.g
+        first, last = np.searchsorted(self.pairs.keys, [band.start * n, band.stop * n])
+        listed, y = self.pairs.keys[first:last] - band.start * n, point.y[first:last]
+        if self.hard:  # over fewer pairs they are no lower: no pair is missed
+            levels = self._levels(point, curvature, band, full, listed, y)
+        else:
+            levels = point.levels[band]
+        near = full < levels[:, None]
+        near.ravel()[listed] = True
+        keys = np.flatnonzero(near)
+        places = np.searchsorted(keys, listed)
+        y_all = np.zeros(len(keys))
+        y_all[places] = y
+        if self.hard:
+            levels = self._levels(point, curvature, band, full, keys, y_all)
+        stride, rows = point.stride(keys, band, curvature)
+        x = np.maximum(y_all - stride * (full.ravel()[keys] - levels[rows]), 0)
+        if self.hard:  # to rounding
+            x *= (self.problem.a[band] / np.bincount(rows, x))[rows]
+        norm = float(np.sum((x - y_all) ** 2 / stride))
+        used = x > 0
+        used[places] = True
+        return full.min(axis=1), keys[used] + band.start * n, x[used], norm
+
+    def _levels(self, point, curvature, band, full, keys, y):
+        """The price of each source of a band at which its projected masses sum to what it has.
 
         Pair by pair, the projected mass is ``max(y - stride * (full price - level), 0)``. Newton's
         iteration for the level starts with all pairs and only ever drops some: it is finite.
         """
-        stride = point.stride(pairs, curvature)
-        opening = point.full_prices(pairs) - y / stride
-        starts = np.flatnonzero(np.diff(pairs.rows, prepend=-1))
+        stride, rows = point.stride(keys, band, curvature)
+        opening = full.ravel()[keys] - y / stride
+        starts = np.flatnonzero(np.diff(rows, prepend=-1))
         active, n_active = stride, len(stride)
         while True:
-            total = np.add.reduceat(active * opening, starts) + self.problem.a
+            total = np.add.reduceat(active * opening, starts) + self.problem.a[band]
             levels = total / np.add.reduceat(active, starts)
-            active = np.where(opening < levels[pairs.rows], stride, 0)
+            active = np.where(opening < levels[rows], stride, 0)
             n_before, n_active = n_active, np.count_nonzero(active)
             if n_active == n_before:
                 return levels
 
-    def _pass(self, g, levels, pairs=None):
-        """Least full prices, and all pairs that are cheaper than levels, or were listed."""
-        m, n = self.cost.shape
-        least, counts, keys = np.empty(m), np.empty(m, dtype=np.int64), []
-        for band in _bands(m, n):
-            full = self.cost[band] + g
-            least[band] = full.min(axis=1)
-            near = full < levels[band, None]
-            if pairs is not None:
-                first, last = np.searchsorted(pairs.keys, [band.start * n, band.stop * n])
-                near.ravel()[pairs.keys[first:last] - band.start * n] = True
-            keys.append(np.flatnonzero(near) + band.start * n)
-            counts[band] = np.count_nonzero(near, axis=1)
-        self.n_passes += 1
-        keys, rows = np.concatenate(keys), np.repeat(np.arange(m), counts)
-        return least, _Pairs(keys, rows, keys - rows * n, self.cost.ravel()[keys])
+    def _pairs(self, keys):
+        rows, columns = np.divmod(keys, self.problem.shape[1])
+        return _Pairs(keys, rows, columns, self.cost.ravel()[keys])
 
     def _post(self, g, least):
         """Keep prices if they bound the optimum better than those before."""
