@@ -1,6 +1,6 @@
 """PlanDisplay and CrowdingFrontierDisplay: what is drawn is what the plan says."""
 
-import matplotlib
+import matplotlib.pyplot
 import numpy as np
 import pandas as pd
 import polars as pl
