@@ -207,10 +207,14 @@ class _Point:
     r: np.ndarray
     c: np.ndarray
 
-    def stride(self, keys, band, curvature):
-        """How much mass pairs lose for each unit of their reduced cost; and the pairs' rows."""
+    def openings(self, full, keys, y, band, curvature):
+        """The levels above which pairs have mass, how much by the level, and the pairs' rows.
+
+        The projected mass is ``max(y - stride * (full price - level), 0)``, pair by pair.
+        """
         rows, columns = np.divmod(keys, len(self.c))
-        return 1 / (1 / self.r[band][rows] + 1 / self.c[columns]) / curvature, rows
+        stride = 1 / (1 / self.r[band][rows] + 1 / self.c[columns]) / curvature
+        return full.ravel()[keys] - y / stride, stride, rows
 
 
 class _Descent:
@@ -307,48 +311,30 @@ class _Descent:
 
     def _projected_band(self, point, curvature, band):
         """The same for some of the rows, with their least full prices."""
-        n = self.problem.shape[1]
+        n, masses = self.problem.shape[1], self.problem.a[band]
         full = self.cost[band] + point.g
         first, last = np.searchsorted(self.pairs.keys, [band.start * n, band.stop * n])
         listed, y = self.pairs.keys[first:last] - band.start * n, point.y[first:last]
         if self.hard:  # over fewer pairs they are no lower: no pair is missed
-            levels = self._levels(point, curvature, band, full, listed, y)
+            levels = _levels(*point.openings(full, listed, y, band, curvature), masses)
         else:
             levels = point.levels[band]
         near = full < levels[:, None]
         near.ravel()[listed] = True
         keys = np.flatnonzero(near)
         places = np.searchsorted(keys, listed)
-        y_all = np.zeros(len(keys))
-        y_all[places] = y
+        before = np.zeros(len(keys))
+        before[places] = y
+        openings, stride, rows = point.openings(full, keys, before, band, curvature)
         if self.hard:
-            levels = self._levels(point, curvature, band, full, keys, y_all)
-        stride, rows = point.stride(keys, band, curvature)
-        x = np.maximum(y_all - stride * (full.ravel()[keys] - levels[rows]), 0)
+            levels = _levels(openings, stride, rows, masses)
+        x = stride * np.maximum(levels[rows] - openings, 0)
         if self.hard:  # to rounding
-            x *= (self.problem.a[band] / np.bincount(rows, x))[rows]
-        norm = float(np.sum((x - y_all) ** 2 / stride))
+            x *= (masses / np.bincount(rows, x))[rows]
+        norm = float(np.sum((x - before) ** 2 / stride))
         used = x > 0
         used[places] = True
         return full.min(axis=1), keys[used] + band.start * n, x[used], norm
-
-    def _levels(self, point, curvature, band, full, keys, y):
-        """The price of each source of a band at which its projected masses sum to what it has.
-
-        Pair by pair, the projected mass is ``max(y - stride * (full price - level), 0)``. Newton's
-        iteration for the level starts with all pairs and only ever drops some: it is finite.
-        """
-        stride, rows = point.stride(keys, band, curvature)
-        opening = full.ravel()[keys] - y / stride
-        starts = np.flatnonzero(np.diff(rows, prepend=-1))
-        active, n_active = stride, len(stride)
-        while True:
-            total = np.add.reduceat(active * opening, starts) + self.problem.a[band]
-            levels = total / np.add.reduceat(active, starts)
-            active = np.where(opening < levels[rows], stride, 0)
-            n_before, n_active = n_active, np.count_nonzero(active)
-            if n_active == n_before:
-                return levels
 
     def _pairs(self, keys):
         rows, columns = np.divmod(keys, self.problem.shape[1])
@@ -398,6 +384,22 @@ class _Descent:
             softness=0.0,
             source_prices=self.least,
         )
+
+
+def _levels(openings, stride, rows, masses):
+    """Levels at which the projected masses of each row sum to what it has.
+
+    Newton's iteration starts with all pairs and only ever drops some, so it is finite.
+    """
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    active, n_active = stride, len(stride)
+    while True:
+        total = np.add.reduceat(active * openings, starts) + masses
+        levels = total / np.add.reduceat(active, starts)
+        active = np.where(openings < levels[rows], stride, 0)
+        n_before, n_active = n_active, np.count_nonzero(active)
+        if n_active == n_before:
+            return levels
 
 
 def _moved(values, pairs, more):
