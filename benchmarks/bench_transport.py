@@ -168,7 +168,7 @@ def against_peers(sizes, penalties, caps):
     for n in sizes:
         cost = mixtures(n, n)
         C = matrix_of(cost)
-        for penalty in penalties[n]:
+        for penalty in penalties:
             for Peer in (SemiRelaxed, MajorizationMinimization):
                 own_seconds(cost, penalty, Peer.source)  # warm
                 own, _ = own_seconds(cost, penalty, Peer.source)
@@ -235,7 +235,7 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=None, help="workers of the growth part")
     parser.add_argument("--plot", help="file to draw time against size to")
     arguments = parser.parse_args()
-    penalties = {500: (0.01, 0.1, 1.0, 10.0), 2000: (0.01, 0.1, 1.0, 10.0), 5000: (0.1,)}
+    penalties = (0.01, 0.1, 1.0, 10.0)
     caps = {500: 5, 2000: 20, 5000: 60} if arguments.quick else {500: 30, 2000: 60, 5000: 250}
     growing = (1000, 5000, 20_000) if arguments.quick else (1000, 5000, 20_000, 50_000, 100_000)
     with threadpool_limits(1):
