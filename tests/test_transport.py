@@ -166,10 +166,8 @@ def test_large_penalties_converge(source, target, target_penalty):
         assert_certified(solve_transport(C, a, b, random_state=0, **options), C, a, b, **options)
 
 
-@pytest.mark.parametrize(
-    "target, target_penalty",
-    [("chi2", 10.0), ("chi2", 100.0), ("chi2", 1000.0), ("kl", 10.0), ("kl", 100.0)],
-)
+@pytest.mark.parametrize("target_penalty", [10.0, 100.0, 1000.0, 1e5])
+@pytest.mark.parametrize("target", ["chi2", "kl"])
 def test_large_penalties_converge_on_short_lists(target, target_penalty):
     C, a, b = problem(700, 900, d=3)
     options = {"target": target, "target_penalty": target_penalty, "tol": 1e-3}
@@ -560,7 +558,9 @@ def test_the_order_of_points_does_not_matter(m, n):
     mixed = solve_transport(PointCost(X[rows], Y[columns]), a[rows], b[columns], **options)
     assert mixed.primal == pytest.approx(plain.primal, rel=2e-6)
     assert_allclose(mixed.prices, plain.prices[columns], atol=0.01)
-    assert_allclose(mixed.target_marginal, plain.target_marginal[columns], atol=0.01 / n)
+    # the objective is strongly convex in the marginal: as near as both gaps make it
+    apart = (mixed.target_marginal - plain.target_marginal[columns]) ** 2 / b[columns]
+    assert 0.5 * apart.sum() <= 4 * 1e-6 * plain.primal
 
 
 def test_nothing_is_written_to_and_the_answer_is_repeatable():

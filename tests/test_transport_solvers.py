@@ -568,3 +568,24 @@ def test_a_step_over_lists_is_the_dense_projection(source, target, curvature):
     else:
         P = np.maximum(Y - stride * (full - point.levels[:, None]), 0)
     assert_allclose(found, P, atol=1e-12)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_level_of_the_prices_is_the_best_one_for_a_hard_source(target):
+    transport = problem("hard", target)
+    prices = np.random.default_rng(3).normal(-2.0, 0.5, 30)
+    level = transport.level(prices)
+
+    def bound(shift):
+        least = (transport.cost.matrix + prices + shift).min(axis=1)
+        return transport.dual(least, prices + shift)
+
+    assert abs(level) > 0.5
+    assert bound(level) > max(bound(0), bound(level - 0.01), bound(level + 0.01))
+    wanted = transport.target.mass(prices + level, transport.b)
+    assert wanted.sum() == pytest.approx(transport.a.sum())
+
+
+@pytest.mark.parametrize("source", ["kl", "chi2"])
+def test_a_soft_source_holds_the_level_in_place(source):
+    assert problem(source).level(np.full(30, 5.0)) == 0

@@ -10,7 +10,7 @@ target divergence gives k, the mass q = k'(g) that is wanted at that price, and 
 """
 
 import numpy as np
-from scipy.special import rel_entr, wrightomega
+from scipy.special import logsumexp, rel_entr, wrightomega
 
 __all__ = [
     "SOURCES",
@@ -158,6 +158,10 @@ class ChiSquareTarget:
         """Marginal cost of crowding at the mass q: the inverse of `mass`."""
         return 2 * self.penalty * (q / b - 1)
 
+    def level(self, g, b, total):
+        """How much to add to all prices, so that so much mass in total is wanted."""
+        return (total - self.mass(g, b).sum()) * 2 * self.penalty / b.sum()
+
     def clip(self, g):
         """Prices that no optimum exceeds downwards."""
         return np.maximum(g, -2 * self.penalty)
@@ -202,6 +206,10 @@ class KLTarget:
         """Marginal cost of crowding at the mass q: the inverse of `mass`."""
         with np.errstate(divide="ignore"):
             return self.penalty * np.log(q / b)
+
+    def level(self, g, b, total):
+        """How much to add to all prices, so that so much mass in total is wanted."""
+        return self.penalty * (np.log(total) - logsumexp(g / self.penalty, b=b))
 
     def clip(self, g):
         """Prices down to where a target is all but empty; an empty one would have -inf."""

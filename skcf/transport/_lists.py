@@ -129,11 +129,13 @@ class _Point:
     """
 
     def __init__(self, lists, g, eps, step_size=1.0):
-        self.lists, self.g, self.eps, self.step_size = lists, g, eps, step_size
+        self.lists, self.eps, self.step_size = lists, eps, step_size
         problem = lists.problem
-        self.s, self.softmax = lists.soft(g, eps)
+        # Newton's method is slow to find the level of the prices: far off, it is no parabola
+        self.g = g + problem.level(g)
+        self.s, self.softmax = lists.soft(self.g, eps)
         h = problem.source.dual(self.s, problem.a)
-        self.value = float(np.sum(h) - np.sum(problem.target.conjugate(g, problem.b)))
+        self.value = float(np.sum(h) - np.sum(problem.target.conjugate(self.g, problem.b)))
 
     def improved(self):
         """Go the Newton step, halved until F rises enough; None where it never does."""

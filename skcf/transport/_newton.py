@@ -122,9 +122,9 @@ def _solve_pool(problem, tol, max_passes, random_state, prices, n_jobs, verbose)
     else:
         run = _Run(problem, prices, FIRST_EPS / WINDOWS_AN_EPS)
     for stage in stages[:-1]:
-        run = replace(run, problem=stage, best_dual=-np.inf, best=None)
+        run = run.on(stage)
         run.improve(ROUGH_GAP, MOST_ROUGH_PASSES, random_state, n_jobs, verbose)
-    run = replace(run, problem=problem, best_dual=-np.inf, best=None)
+    run = run.on(problem)
     run.improve(tol, run.n_passes + max_passes, random_state, n_jobs, verbose)
     return run.solution()
 
@@ -233,6 +233,10 @@ class _Run:
     best: "_Run | None" = None
     posted: tuple | None = None
 
+    def on(self, problem):
+        """The same, about to solve another problem with these sources and targets."""
+        return replace(self, problem=problem, best_dual=-np.inf, best=None, steadied=False)
+
     @property
     def gap(self):
         """Relative duality gap of the best plan and the best prices so far."""
@@ -287,11 +291,13 @@ class _Run:
         only accepted if they raise the dual of all pairs; if not, the lists keep all they have
         and get the pairs that were missing, and the next step from the best prices is shorter.
         """
+        self.prices = self.prices + self.problem.level(self.prices)
         self._price(None, rng, n_jobs, verbose, forget=True)
         centre, reach = self.prices, 1.0
         while self.gap > tol and self.n_passes < max_passes:
             self._descend(tol)
             self.prices = centre + reach * (self.prices - centre)
+            self.prices = self.prices + self.problem.level(self.prices)
             before = self.best_dual
             least = self.lists.least(self.prices)
             self._price(least, rng, n_jobs, verbose, forget=reach == 1)

@@ -58,6 +58,17 @@ class TransportProblem:
         h = self.source.dual(least, self.a)
         return float(np.sum(h) - np.sum(self.target.conjugate(prices, self.b)))
 
+    def level(self, prices):
+        """The best number to add to all prices.
+
+        All mass of a hard source is served whatever the level of the prices, so the best level
+        is where as much is wanted. Soft sources are served by what they pay, which holds the
+        level in place: for them it is 0.
+        """
+        if np.isfinite(self.source.penalty):
+            return 0.0
+        return self.target.level(prices, self.b, self.a.sum())
+
     def primal(self, transport_cost, p, q):
         """What a plan of given cost and marginals pays."""
         return transport_cost + self.source.value(p, self.a) + self.target.value(q, self.b)
