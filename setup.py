@@ -9,7 +9,15 @@ VERSION = {}
 exec((HERE / "skcf" / "_version.py").read_text(encoding="utf-8"), VERSION)
 
 FRAMES = ["pandas>=2.2", "polars>=1.0", "pyarrow>=15"]
-TESTS = [*FRAMES, "pytest>=8", "pytest-xdist>=3", "hypothesis>=6.100", "ruff>=0.8", "mypy>=1.11"]
+TESTS = [
+    *FRAMES,
+    "dask[dataframe,distributed]>=2024.8",
+    "hypothesis>=6.100",
+    "mypy>=1.11",
+    "pytest>=8",
+    "pytest-xdist>=3",
+    "ruff>=0.8",
+]
 DOCS = [
     *FRAMES,
     "sphinx>=7.4",
