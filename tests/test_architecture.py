@@ -12,7 +12,7 @@ import skcf
 PACKAGE = Path(skcf.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-EXPLAINERS = {"nearest", "collective", "latent", "prototype", "group"}
+EXPLAINERS = {"nearest", "exact", "collective", "latent", "prototype", "group"}
 HEAVY = {"torch", "skorch", "ot", "matplotlib"}
 
 # who must not import whom; the first word is a part of skcf
@@ -23,7 +23,7 @@ FORBIDDEN = {
     "datasets": EXPLAINERS | {"metrics", "inspection", "base"},
     "space": EXPLAINERS
     | {"metrics", "inspection", "datasets", "base", "_oracle", "_classifiers", "_refine", "_result"}
-    | {"_targets", "_imposing"},
+    | {"_targets", "_imposing", "_starts"},
     "transport": EXPLAINERS | {"metrics", "inspection", "datasets", "base", "_oracle", "space"},
     "_oracle": EXPLAINERS
     | {"metrics", "inspection", "datasets", "base", "_refine", "_result", "_targets"},

@@ -2,12 +2,9 @@
 
 from numbers import Integral, Real
 
-import numpy as np
-
 from skcf._compat import Interval, StrOptions
-from skcf._imposing import impose_on_targets
 from skcf._refine import refine
-from skcf._targets import TargetRows
+from skcf._starts import StartRows, cheapest_of_each
 from skcf.base import BaseCounterfactual
 from skcf.space._cost import METRICS
 
@@ -141,34 +138,22 @@ class NearestExplainer(BaseCounterfactual):
 
     def _learn(self, Z, labels, oracle, sample_weight):
         """Keep the rows that are far enough inside of their class to start from."""
-        rows = np.arange(len(Z))
-        safe = oracle.margin(Z, rows, labels) >= self.min_margin
-        if not oracle.has_scores or not self.refine:
-            safe[:] = True
-        self._starts = TargetRows(Z[safe], labels[safe], self.feature_space_)
+        margin = self.min_margin if self.refine else 0
+        self._starts = StartRows(Z, labels, oracle, self._targets, self.feature_space_, margin)
 
     def _search(self, Z, own, rows, oracle):
         """Start from the nearest target rows, refine, and keep the cheapest of each row."""
-        everyone = np.arange(len(Z))
-        of, start, target = self._nearest(self._starts, Z, own, everyone)
-        stranded = np.setdiff1d(everyone, of)
-        if len(stranded):  # rows near the boundary are better than none
-            slim = self._nearest(self._targets, Z, own, stranded)
-            of, start, target = _joined((of, start, target), slim)
-            stranded = np.setdiff1d(stranded, of)
-        if len(stranded):
-            place, *probed = impose_on_targets(
-                self._targets,
-                self.feature_space_,
-                Z[stranded],
-                own[stranded],
-                rows[stranded],
-                oracle,
-                self._target_code,
-                metric=self.metric,
-                k=self.n_neighbors,
-            )
-            of, start, target = _joined((of, start, target), (stranded[place], *probed))
+        of, start, target = self._starts.nearest(
+            Z,
+            own,
+            rows,
+            oracle,
+            self._target_code,
+            k=self.n_neighbors,
+            metric=self.metric,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
         if self.refine and len(of):
             start = refine(
                 Z[of],
@@ -180,33 +165,4 @@ class NearestExplainer(BaseCounterfactual):
                 min_margin=self.min_margin,
                 verbose=self.verbose,
             )
-        return self._cheapest(Z, of, start), {}
-
-    def _nearest(self, targets, Z, own, queries):
-        """Nearest allowed target rows: for which query, the row, and its class code."""
-        index, _ = targets.nearest(
-            Z[queries],
-            own[queries],
-            self._target_code,
-            k=self.n_neighbors,
-            metric=self.metric,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
-        place, rank = np.nonzero(index >= 0)
-        picked = index[place, rank]
-        return queries[place], targets.Z[picked], targets.labels[picked]
-
-    def _cheapest(self, Z, of, candidates):
-        """The cheapest candidate of each row; the row itself where there is none."""
-        cost = self.feature_space_.costs_.between(candidates, Z[of], self.metric)
-        order = np.lexsort((cost, of))
-        with_any, first = np.unique(of[order], return_index=True)
-        best = Z.copy()
-        best[with_any] = candidates[order[first]]
-        return best
-
-
-def _joined(first, second):
-    """Two sets of starting points as one."""
-    return tuple(np.concatenate(pair) for pair in zip(first, second, strict=True))
+        return cheapest_of_each(self.feature_space_, Z, of, start, self.metric)[0], {}
