@@ -303,7 +303,8 @@ class TorchReader:
 
         first = next(iter(self.module.parameters()), torch.empty(0))
         with evaluating(self.module), torch.no_grad():
-            batch = torch.as_tensor(rows, dtype=first.dtype, device=first.device)
+            # a copy: the module may write to what it is given
+            batch = torch.tensor(rows, dtype=first.dtype, device=first.device)
             out = self.module(batch).double().cpu().numpy()
         out = out.reshape(len(rows), -1)
         return np.column_stack([np.zeros(len(out)), out]) if out.shape[1] == 1 else out
