@@ -5,6 +5,7 @@ or a plain function. A reader never trains or changes what it reads.
 """
 
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 from scipy.special import logit
@@ -14,7 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from skcf.space._containers import BACKENDS
 
-__all__ = ["codes_of", "read_classifier", "unfrozen"]
+__all__ = ["as_taken", "codes_of", "evaluating", "read_classifier", "unfrozen"]
 
 N_SAMPLE = 2000  # rows on which it is settled how a classifier is read
 
@@ -37,7 +38,8 @@ def read_classifier(estimator, space, table, y=None):
     -------
     object
         With ``classes``, ``has_scores``, ``takes_encoded``, ``labels(rows)`` and
-        ``scores(rows)``; it pickles.
+        ``scores(rows)``; it pickles. ``gradients`` is None until an explainer has them
+        learned, see `skcf._oracle.Oracle.learn_gradients`.
     """
     estimator = unfrozen(estimator)
     if is_torch_module(estimator):
@@ -47,6 +49,11 @@ def read_classifier(estimator, space, table, y=None):
     if hasattr(estimator, "predict"):
         return EstimatorReader(estimator, table)
     return FunctionReader(estimator, table, y)
+
+
+def as_taken(reader, space, table):
+    """Rows as the classifier takes them: encoded floats, or the container it knows."""
+    return space.encoding_.as_floats(table) if reader.takes_encoded else reader.rows(table)
 
 
 def unfrozen(estimator):
@@ -66,6 +73,18 @@ def is_skorch_net(estimator):
     """Whether this is a skorch net; does not import skorch."""
     skorch = sys.modules.get("skorch")
     return skorch is not None and isinstance(estimator, skorch.NeuralNet)
+
+
+@contextmanager
+def evaluating(module):
+    """Put a torch module in evaluation mode, and each of its parts back as it was."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.eval()
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def codes_of(labels, classes):
@@ -93,6 +112,7 @@ class EstimatorReader:
     """
 
     takes_encoded = False
+    gradients = None
 
     def __init__(self, estimator, table):
         self.estimator = estimator
@@ -120,6 +140,12 @@ class EstimatorReader:
         if self._names is not None and table.backend.name == "array":
             return table.converted(BACKENDS["pandas"], self._names).container()
         return table.container()
+
+    @property
+    def offset(self):
+        """What is taken off the scores of the classes for a threshold, shape (n_classes,)."""
+        _, threshold, positive = self._response
+        return np.where(np.arange(len(self.classes)) == positive, threshold, 0.0)
 
     def labels(self, rows):
         """Class codes of rows."""
@@ -217,6 +243,7 @@ class FunctionReader:
     """
 
     takes_encoded = False
+    gradients = None
 
     def __init__(self, function, table, y):
         self.function = function
@@ -263,6 +290,7 @@ class TorchReader:
     """
 
     takes_encoded = True
+    gradients = None
     has_scores = True
 
     def __init__(self, module, sample, y):
@@ -274,15 +302,10 @@ class TorchReader:
         import torch
 
         first = next(iter(self.module.parameters()), torch.empty(0))
-        modes = [(part, part.training) for part in self.module.modules()]
-        try:
-            self.module.eval()
-            with torch.no_grad():
-                batch = torch.as_tensor(rows, dtype=first.dtype, device=first.device)
-                out = self.module(batch).double().cpu().numpy()
-        finally:
-            for part, training in modes:
-                part.training = training
+        with evaluating(self.module), torch.no_grad():
+            # a copy: the module may write to what it is given
+            batch = torch.tensor(rows, dtype=first.dtype, device=first.device)
+            out = self.module(batch).double().cpu().numpy()
         out = out.reshape(len(rows), -1)
         return np.column_stack([np.zeros(len(out)), out]) if out.shape[1] == 1 else out
 
@@ -307,6 +330,7 @@ class SkorchReader:
     """
 
     takes_encoded = True
+    gradients = None
 
     def __init__(self, net, sample):
         self.net = net

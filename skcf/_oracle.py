@@ -6,8 +6,14 @@ rows that the classifier knows, asks in batches of bounded size, and counts.
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
+
+from skcf._classifiers import as_taken
+from skcf._differences import category_differences, central_differences
+from skcf._embedding import KeptValues
+from skcf._gradients import read_gradients
 
 __all__ = ["Oracle", "naming_missing_columns"]
 
@@ -131,6 +137,156 @@ class Oracle:
         others = np.where(np.arange(scores.shape[1]) == target[:, None], -np.inf, scores)
         return wanted - others.max(axis=1, initial=-np.inf)
 
+    @property
+    def has_gradients(self):
+        """Whether `margin_and_grad` answers; settled by `learn_gradients`."""
+        return self.reader.gradients is not None
+
+    def learn_gradients(self):
+        """Find out whether the classifier has gradients that need no finite differences.
+
+        For explainers that use them: asked for once, in fit, of the oracle about the training
+        rows. The oracles of later calls share the answer, which pickles with the explainer.
+
+        Returns
+        -------
+        bool
+            As `has_gradients`.
+        """
+        self.reader.gradients = read_gradients(self.reader, self.space, self.origin)
+        return self.has_gradients
+
+    def margin_and_grad(self, Z, rows, target):
+        """Find margins with their gradients, both in one question.
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n, n_features)
+            Encoded rows.
+        rows : ndarray of int, shape (n,)
+            Which row to be explained each of them is to replace.
+        target : ndarray of int, shape (n,)
+            Class codes.
+
+        Returns
+        -------
+        tuple, or None
+            None where gradients cannot be had; ask `margin` and `central_differences` instead.
+            Otherwise:
+
+            margin : ndarray of float64, shape (n,)
+                As `margin` gives it; of probabilities that round to 0 or 1, the log-odds.
+            grad : ndarray of float64, shape (n, n_features)
+                Derivatives of the margin by the numbers, those that may not change too. Zero
+                for categories and for missing values. At a tie between the other classes,
+                those of one of them.
+        """
+        answer = self._first_order(Z, rows, target, with_swaps=False)
+        return None if answer is None else answer[:2]
+
+    def margin_and_swaps(self, Z, rows, target):
+        """Find margins with their gradients, and what each category would change.
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n, n_features)
+            Encoded rows.
+        rows : ndarray of int, shape (n,)
+            Which row to be explained each of them is to replace.
+        target : ndarray of int, shape (n,)
+            Class codes.
+
+        Returns
+        -------
+        tuple, or None
+            None where gradients cannot be had; ask `category_differences` instead. Otherwise
+            margin and grad as of `margin_and_grad`, and
+
+            swaps : dict of {int: ndarray of float64, shape (n, n_categories)}
+                For each categorical feature, the change of the margin with each category
+                instead of the row's, to first order: exact where the final model is linear
+                and its best other class stays the same.
+        """
+        return self._first_order(Z, rows, target, with_swaps=True)
+
+    def central_differences(self, Z, rows, target, step=1e-4):
+        """Find gradients of the margin by asking on both sides of each number.
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n, n_features)
+            Encoded rows.
+        rows : ndarray of int, shape (n,)
+            Which row to be explained each of them is to replace.
+        target : ndarray of int, shape (n,)
+            Class codes.
+        step : float, default=1e-4
+            How far to go, as a share of the feature's scale; at least to the next number that
+            the column can hold: whole numbers take whole steps.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_features)
+            Zero for categories, missing values and features that may not change.
+        """
+        return central_differences(self, Z, rows, target, step)
+
+    def category_differences(self, Z, rows, target):
+        """Find what each category would change, by asking about each.
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n, n_features)
+            Encoded rows.
+        rows : ndarray of int, shape (n,)
+            Which row to be explained each of them is to replace.
+        target : ndarray of int, shape (n,)
+            Class codes.
+
+        Returns
+        -------
+        dict of {int: ndarray of float64, shape (n, n_categories)}
+            For each categorical feature, the margin with each category instead of the row's,
+            less the row's. Zero for features that may not change.
+        """
+        return category_differences(self, Z, rows, target)
+
+    def _first_order(self, Z, rows, target, with_swaps):
+        """Margins, gradients and swaps; differences for rows that the embedding does not know."""
+        if not self.has_gradients:
+            return None
+        embedding = self.reader.gradients.embedding
+        margin, grad = np.empty(len(Z)), np.empty(Z.shape)
+        tables = embedding.tables if with_swaps else {}
+        swaps = {j: np.empty((len(Z), len(table))) for j, table in tables.items()}
+        known = self._kept.is_known[rows]
+        size = max(1, CHUNK_ELEMENTS // max(Z.shape[1], embedding.n_outputs))
+        for places, ask in ((known, self._first_order_of_known), (~known, self._differences)):
+            places = np.flatnonzero(places)
+            for start in range(0, len(places), size):
+                at = places[start : start + size]
+                margin[at], grad[at], found = ask(Z[at], rows[at], target[at], with_swaps)
+                for j, values in found.items():
+                    swaps[j][at] = values
+        return margin, grad, swaps
+
+    def _first_order_of_known(self, Z, rows, target, with_swaps):
+        """Ask about rows that the embedding knows: one question, as one of `margin` is."""
+        self.n_calls += 1
+        self.n_queries += np.bincount(rows, minlength=len(self.n_queries))
+        return self.reader.gradients.first_order(Z, target, self._kept, rows, with_swaps)
+
+    def _differences(self, Z, rows, target, with_swaps):
+        """The same of other rows, by asking about each change."""
+        swaps = self.category_differences(Z, rows, target) if with_swaps else {}
+        return self.margin(Z, rows, target), self.central_differences(Z, rows, target), swaps
+
+    @cached_property
+    def _kept(self):
+        """How missing and unseen values of the rows to be explained enter the final model."""
+        embedding = self.reader.gradients.embedding
+        return KeptValues(embedding, self.reader, self.space, self.origin)
+
     def written(self, Z, rows, keep):
         """Write encoded rows as a table.
 
@@ -171,10 +327,7 @@ class Oracle:
         return self._as_taken(self._decode(Z, rows))
 
     def _as_taken(self, table):
-        """Rows as the classifier takes them: encoded floats, or the container it knows."""
-        if self.reader.takes_encoded:
-            return self.space.encoding_.as_floats(table)
-        return self.reader.rows(table)
+        return as_taken(self.reader, self.space, table)
 
     def _in_chunks(self, ask, rows, *arrays):
         """Ask in batches of bounded size, and count the rows that each question is about."""

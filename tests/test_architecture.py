@@ -12,8 +12,10 @@ import skcf
 PACKAGE = Path(skcf.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-EXPLAINERS = {"nearest", "exact", "collective", "latent", "prototype", "group"}
+EXPLAINERS = {"nearest", "collective", "latent", "prototype", "group"}
 HEAVY = {"torch", "skorch", "ot", "matplotlib"}
+
+ABOVE_THE_ORACLE = {"metrics", "inspection", "datasets", "base", "_refine", "_result", "_targets"}
 
 # who must not import whom; the first word is a part of skcf
 FORBIDDEN = {
@@ -23,11 +25,15 @@ FORBIDDEN = {
     "datasets": EXPLAINERS | {"metrics", "inspection", "base"},
     "space": EXPLAINERS
     | {"metrics", "inspection", "datasets", "base", "_oracle", "_classifiers", "_refine", "_result"}
-    | {"_targets", "_imposing", "_starts"},
+    | {"_targets", "_imposing", "_embedding", "_gradients", "_differences"},
     "transport": EXPLAINERS | {"metrics", "inspection", "datasets", "base", "_oracle", "space"},
-    "_oracle": EXPLAINERS
-    | {"metrics", "inspection", "datasets", "base", "_refine", "_result", "_targets"},
-    "_classifiers": EXPLAINERS | {"metrics", "inspection", "datasets", "base", "_oracle"},
+    "_oracle": EXPLAINERS | ABOVE_THE_ORACLE,
+    "_classifiers": EXPLAINERS
+    | {"metrics", "inspection", "datasets", "base", "_oracle"}
+    | {"_embedding", "_gradients", "_differences"},
+    "_embedding": EXPLAINERS | ABOVE_THE_ORACLE | {"_oracle", "_gradients", "_differences"},
+    "_gradients": EXPLAINERS | ABOVE_THE_ORACLE | {"_oracle", "_differences"},
+    "_differences": EXPLAINERS | ABOVE_THE_ORACLE | {"_oracle", "_embedding", "_gradients"},
     "base": EXPLAINERS | {"metrics", "inspection", "datasets"},
 }
 

@@ -1,0 +1,204 @@
+"""What one feature of a row may become, as variables of a programme."""
+
+import numpy as np
+
+from skcf.exact._programme import Sum
+
+__all__ = ["Cell", "Choice", "Filled", "Slide", "add_implication"]
+
+
+class Choice:
+    """A feature that takes one of a few values, each at a price.
+
+    With an order, variable k says that one of the values up to k is taken; without, that value k
+    is. The first are fewer where sets of values are beginnings, and branch better.
+
+    Parameters
+    ----------
+    programme : Programme
+        Gets the variables.
+    values : ndarray of float64, shape (n_values,)
+        Values; in their order, if they have one.
+    costs : ndarray of float64, shape (n_values,)
+        What each costs.
+    is_ordered : bool
+        Whether sets of values are asked for that are beginnings.
+    heights : ndarray of float64, shape (n_values,), default=None
+        What implications measure rises by, if not by the values.
+    """
+
+    def __init__(self, programme, values, costs, is_ordered, heights=None):
+        self.values, self.is_ordered = values, is_ordered
+        self.heights = values if heights is None else heights
+        n = len(values)
+        self._columns = [programme.variable(whole=True) for _ in range(n - is_ordered)]
+        if is_ordered:
+            for before, after in zip(self._columns, self._columns[1:], strict=False):
+                programme.require(Sum([after, before], [1.0, -1.0]), low=0.0)
+        else:
+            programme.require(Sum(self._columns, [1.0] * n), low=1.0, high=1.0)
+        programme.pay(self.total(costs))
+
+    def up_to(self, last):
+        """Whether one of the first values is taken, up to a position: 1 or 0."""
+        if self.is_ordered:
+            if last < 0:
+                return Sum([], [])
+            last_one = last >= len(self._columns)
+            return Sum([], [], 1.0) if last_one else Sum([self._columns[last]], [1.0])
+        return self.among(np.arange(len(self.values)) <= last)
+
+    def among(self, members):
+        """Whether one of some values is taken, given by a mask: 1 or 0."""
+        return self.total(np.asarray(members, dtype=float))
+
+    def total(self, weights):
+        """The weight of the value that is taken."""
+        if not self.is_ordered:
+            some = np.flatnonzero(weights)
+            return Sum([self._columns[k] for k in some], [float(weights[k]) for k in some])
+        # value k is taken where one up to k is, and none before
+        steps = weights[:-1] - weights[1:]
+        some = np.flatnonzero(steps)
+        chosen = [self._columns[k] for k in some], [float(steps[k]) for k in some]
+        return Sum(*chosen, float(weights[-1]))
+
+    def picked(self, x):
+        """The value in a solution."""
+        taken = np.array([x[column] for column in self._columns])
+        if not self.is_ordered:
+            return self.values[int(taken.argmax())]
+        return self.values[int(np.sum(taken < 0.5))]
+
+    def height(self):
+        """The height of the value, as an expression."""
+        return self.total(self.heights)
+
+    def rise(self, programme, origin):
+        """How far the height is above the origin's, and whether it is."""
+        rises = np.maximum(self.heights - origin, 0)
+        return self.total(rises), self.among(rises > 0)
+
+
+class Slide:
+    """A number that may go up or down, each step at the same price.
+
+    Parameters
+    ----------
+    programme : Programme
+        Gets the variables.
+    origin : float
+        Where it stands.
+    low, high : float
+        Where it may go.
+    price : float
+        Of one unit.
+    unit : float
+        Difference that counts as 1: variables of similar size are kinder to the solver.
+    is_whole : bool
+        Whether it moves by whole steps.
+    """
+
+    def __init__(self, programme, origin, low, high, price, unit, is_whole):
+        self.origin, self.unit = origin, 1.0 if is_whole else unit
+        self.low, self.high = low, high
+
+        def way(least, most):
+            limits = max(least, 0.0) / self.unit, max(most, 0.0) / self.unit
+            return programme.variable(price * self.unit, *limits, whole=is_whole)
+
+        self._up = way(low - origin, high - origin)
+        self._down = way(origin - high, origin - low)
+
+    def height(self):
+        """The value, as an expression."""
+        return Sum([self._up, self._down], [self.unit, -self.unit], self.origin)
+
+    def picked(self, x):
+        """The value in a solution."""
+        return self.origin + self.unit * (x[self._up] - x[self._down])
+
+    def rise(self, programme, origin):
+        """How far the value is above the origin, and whether it is."""
+        largest = (self.high - origin) / self.unit
+        if largest <= 0:
+            return Sum([], []), Sum([], [])
+        rises = programme.variable(whole=True)
+        if np.isfinite(largest):
+            programme.require(Sum([self._up, rises], [1.0, -largest]), high=0.0)
+        return Sum([self._up], [self.unit]), Sum([rises], [1.0])
+
+
+class Filled:
+    """A missing number that may be filled in, at the same price whatever the number.
+
+    Parameters
+    ----------
+    programme : Programme
+        Gets the variables.
+    low, high : float
+        Numbers that it may be filled with.
+    cost : float
+        Of filling it in.
+    """
+
+    def __init__(self, programme, low, high, cost):
+        self.is_filled = programme.variable(cost, whole=True)
+        self._number = programme.variable(low=min(low, 0.0), high=max(high, 0.0))
+        programme.require(Sum([self._number, self.is_filled], [1.0, -high]), high=0.0)
+        programme.require(Sum([self._number, self.is_filled], [1.0, -low]), low=0.0)
+
+    def height(self):
+        """The number, 0 where there is none, as an expression."""
+        return Sum([self._number], [1.0])
+
+    def picked(self, x):
+        """The number in a solution, or NaN."""
+        return x[self._number] if x[self.is_filled] > 0.5 else np.nan
+
+
+class Cell:
+    """A number whose cell is a choice: it moves inside of the cell at a price by the unit.
+
+    Parameters
+    ----------
+    programme : Programme
+        Gets the variables.
+    slide : Slide
+        The number.
+    lows, highs : ndarray of float64, shape (n_cells,)
+        The cells.
+    """
+
+    def __init__(self, programme, slide, lows, highs):
+        self._slide, self._choice = slide, Choice(programme, lows, np.zeros(len(lows)), True)
+        self.up_to, self.rise = self._choice.up_to, slide.rise
+        self.height, self.picked = slide.height, slide.picked
+        above = slide.height().plus(self._choice.total(lows), -1.0)
+        below = slide.height().plus(self._choice.total(highs), -1.0)
+        programme.require(above, low=0.0)
+        programme.require(below, high=0.0)
+
+
+def add_implication(programme, first, first_origin, second, second_origin, amount, room):
+    """Demand that the second rises by at least so much where the first rises.
+
+    Parameters
+    ----------
+    programme : Programme
+        Gets the constraint.
+    first, second : Choice or Slide
+        The features' variables.
+    first_origin, second_origin : float
+        Where they stand.
+    amount : float
+        Rise of the second for each unit that the first rises.
+    room : float
+        How far the second may fall.
+    """
+    rise, rises = first.rise(programme, first_origin)
+    if not rises.columns and not rises.constant:
+        return
+    # where the first does not rise, the second may fall as far as there is room
+    demand = second.height().plus(rise, -amount).plus(Sum([], [], -second_origin))
+    programme.require(demand.plus(rises, -room), low=-room)
