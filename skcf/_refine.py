@@ -114,8 +114,14 @@ class _Search:
         self.base = self.constraints.project(Z, Z)
 
     def margin(self, candidates, of):
-        """Margins of candidates for the rows at positions ``of``."""
-        return self.oracle.margin(candidates, self.rows[of], self.target[of])
+        """Margins of candidates for the rows at positions ``of``; -inf where one is not allowed.
+
+        Each change is allowed by itself, but one that another change needs cannot go before it.
+        """
+        margin = self.oracle.margin(candidates, self.rows[of], self.target[of])
+        if self.constraints.implications:
+            margin[self.constraints.implications.broken(self.Z[of], candidates)] = -np.inf
+        return margin
 
     def changed(self, current):
         """Tell which features have a change that could be undone."""

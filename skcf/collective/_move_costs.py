@@ -73,7 +73,7 @@ class MoveCosts(PairCost):
         allowed = np.zeros(self.shape[0], dtype=bool)
         for rows, columns in self.pools():
             part = self.take(rows, columns)
-            allowed[rows] = part._any_allowed() if part._masked_features() else True
+            allowed[rows] = part._any_allowed() if part._is_masked() else True
         return allowed
 
     def _any_allowed(self):
@@ -95,6 +95,8 @@ class MoveCosts(PairCost):
             rule = self.constraints.forbids(j, x, y)
             if rule is not None:
                 forbidden |= rule
+        if self.constraints.implications:
+            forbidden |= self.constraints.implications.broken(self.X[rows], self.Y[columns])
         self._finish(total)
         total[forbidden] = np.inf
         return total
@@ -102,7 +104,7 @@ class MoveCosts(PairCost):
     def reduced(self, levels, prices):
         """See `PairCost.reduced`."""
         block = self._products(levels, prices) if self._is_product else self._sums(levels, prices)
-        masked = bool(self._masked_features()) or not self._one_group()
+        masked = self._is_masked() or not self._one_group()
 
         def tile(rows, columns):
             out = block(rows, columns)
@@ -220,6 +222,10 @@ class MoveCosts(PairCost):
             or constraints.direction[j]
         ]
 
+    def _is_masked(self):
+        """Whether some moves between these rows may be forbidden, immutable values aside."""
+        return bool(self._masked_features()) or bool(self.constraints.implications)
+
     def _forbidden(self, rows, columns):
         """Which pairs of a block are forbidden."""
         X, Y = self.X[rows], self.Y[columns]
@@ -229,6 +235,8 @@ class MoveCosts(PairCost):
             rule = self.constraints.forbids(j, X[:, j, None], Y[:, j])
             if rule is not None:
                 forbidden |= rule
+        if self.constraints.implications:
+            forbidden |= self.constraints.implications.broken(X[:, None], Y)
         return forbidden
 
 

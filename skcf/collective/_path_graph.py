@@ -26,7 +26,8 @@ class PeopleGraph:
     person become, and from those of the nearest ones who may become this person. It costs the
     square of its length (the feature space's ``"sqeuclidean"``), so that many short hops are
     better than a long one. What a chain of allowed hops leads to is allowed for the first
-    row of the chain, too.
+    row of the chain, too, but for implications: a chain may let the second feature fall first.
+    Ways that do are not taken.
 
     Parameters
     ----------
@@ -66,6 +67,7 @@ class PeopleGraph:
         found : ndarray of bool, shape (n_rows,)
             Which rows have a route; the states of the others are void.
         """
+        implications = self.space.constraints_.implications
         states = np.empty((len(times), *Z.shape))
         found = np.zeros(len(Z), dtype=bool)
         first, cost = self._cheapest(MoveCosts(self.space, Z, self.people))
@@ -76,6 +78,8 @@ class PeopleGraph:
             sources = len(self.people) + np.arange(batch.start, batch.stop)
             far, onward = dijkstra(graph, indices=sources, return_predecessors=True)
             stops, known = self._walk(first[rows], cost[rows], end[rows] - batch.start, far, onward)
+            if implications:
+                known &= ~self._breaks(implications, stops, Z[rows])
             rows = rows[known]
             states[:, rows] = self._along(stops[known], Z[rows], ends[rows], times)
             found[rows] = True
@@ -132,6 +136,11 @@ class PeopleGraph:
             step = onward[end, here]
             here = np.where((here >= 0) & (step < len(self.people)), step, END)
         return np.array(stops, dtype=np.intp).reshape(len(stops), len(rows)).T, known
+
+    def _breaks(self, implications, stops, Z):
+        """Whether a stop breaks an implication for the row itself."""
+        broken = [implications.broken(Z, self.people[stop]) & (stop >= 0) for stop in stops.T]
+        return np.logical_or.reduce([np.zeros(len(Z), dtype=bool), *broken])
 
     def _along(self, stops, Z, ends, times):
         """States at the stops that are nearest to where a constant speed leads."""

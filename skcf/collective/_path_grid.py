@@ -52,7 +52,8 @@ class GridRoutes:
     classifier accepts and T(x) need not be: what is aimed at slides from the one to the
     other linearly in time. So the states are ``x + t (A_t - x)`` with ``A_t = (1 - t) T(x) + t y``:
     displacement along the map at first. Where T(x) is y it is that all along, at constant speed.
-    In features with a direction, the way is bent so that each step goes in it. The map is optimal
+    In features with a direction, or in an implication, the way is bent so that each step goes in
+    the direction of the whole. The map is optimal
     for the squared cost, whichever cost the plan is for.
 
     Parameters
@@ -131,6 +132,7 @@ class GridRoutes:
         # x + t (A_t - x) is the Bézier curve from x to y, bent towards the middle of x and T(x)
         bend = (start + self.images(Z)) / 2
         directed = self.constraints.direction[self.free] != 0
+        directed |= np.isin(self.free, self.constraints.implications.order)
         low = np.where(directed, np.minimum(start, end), -np.inf)
         high = np.where(directed, np.maximum(start, end), np.inf)
         bend = np.clip(bend, low, high)

@@ -44,8 +44,9 @@ class PathsMixin:
 
         A route starts at the row (time 0), ends at its counterfactual (time 1), and goes there at
         as constant a speed as it can ([1]_, "Path-Guided CE"). All states after time 0 are
-        allowed by the constraints, for the row itself and from state to state. Rows that
-        need no counterfactual, or got none, stay where they are.
+        allowed by the constraints, for the row itself and from state to state (implications for
+        the row itself: what has risen on the way before counts). Rows that need no
+        counterfactual, or got none, stay where they are.
 
         Parameters
         ----------

@@ -3,12 +3,14 @@
 The rule of one feature, given the value of the reference row, is a set of allowed
 values: an interval (of whole numbers) for numeric features, a list for categories.
 `Constraints.project` finds the nearest allowed value, and everything else follows from
-it: a move is feasible exactly where projecting it changes nothing.
+it: a move is feasible exactly where projecting it changes nothing. Implications are the only
+rules that bind several features; they are looked at after the features by themselves.
 """
 
 import numpy as np
 
 from skcf.space._features import FOREIGN, UNSEEN
+from skcf.space._implications import Implications, Leeway
 
 __all__ = ["Constraints", "representable", "same"]
 
@@ -30,9 +32,14 @@ class Constraints:
         Permitted categories of every categorical feature.
     restricted : set of int
         Categorical features with a permitted range; an unseen category is not in it.
+    implications : Implications, optional
+        Rises that need others; by default, there are none.
     """
 
-    def __init__(self, features, frozen, direction, bounds, permitted, restricted):
+    def __init__(
+        self, features, frozen, direction, bounds, permitted, restricted, implications=None
+    ):
+        self.implications = Implications() if implications is None else implications
         self.features = features
         self.frozen = frozen
         self.direction = direction
@@ -59,7 +66,9 @@ class Constraints:
         Returns
         -------
         ndarray of float64, shape (n_rows, n_features)
-            A new array. A feature without any allowed value keeps the reference's.
+            A new array. A feature without any allowed value keeps the reference's. Where an
+            implication lacks a rise of its second feature, that rises as much as is needed, or
+            else the first one rises less.
         """
         projected = np.array(Z, dtype=np.float64)
         columns = self.numeric
@@ -67,12 +76,20 @@ class Constraints:
         for j in self.categorical:
             project = self._project_nominal if self.nominal[j] else self._project_ordinal
             projected[:, j] = project(j, projected[:, j], reference[:, j])
-        return np.where(self.frozen, reference, projected)
+        projected = np.where(self.frozen, reference, projected)
+        return self._with_implied(projected, reference) if self.implications else projected
+
+    def _with_implied(self, projected, reference):
+        """Repair the rows that lack a rise that another one needs."""
+        broken = np.flatnonzero(self.implications.broken(reference, projected))
+        if len(broken):
+            projected[broken] = Leeway(self, reference[broken]).repair(projected[broken])
+        return projected
 
     def _project_numeric(self, Z, reference):
         """Clip to the interval, then to whole numbers; a value kept is kept as it is."""
         columns = self.numeric
-        low, high = self._intervals(reference)
+        low, high = self._intervals(reference, columns)
         Z = np.where(np.isnan(Z), reference, Z)  # a missing value is never proposed
         nearest = np.clip(Z, low, high)
         whole = self.integer[columns]
@@ -87,9 +104,8 @@ class Constraints:
         keep |= self._stuck(reference, low, high)
         return np.where(keep, reference, nearest)
 
-    def _intervals(self, reference):
-        """Bounds of the numeric features for each reference row, shape (n_rows, n_numeric)."""
-        columns = self.numeric
+    def _intervals(self, reference, columns):
+        """Bounds of some numeric features for each reference row, shape (n_rows, n_columns)."""
         direction = self.direction[columns]
         # fmax and fmin pass over a missing reference
         low = np.where(direction > 0, np.fmax(self.low[columns], reference), self.low[columns])
@@ -140,6 +156,43 @@ class Constraints:
         ahead = (codes - reference[:, None]) * self.direction[j] >= 0  # False where missing
         return ahead & (reference >= 0)[:, None] & self.permitted[j]
 
+    def interval(self, j, reference):
+        """Bounds of one numeric feature for each reference row.
+
+        Parameters
+        ----------
+        j : int
+            The feature.
+        reference : ndarray of float64, shape (n_rows,)
+            Its values.
+
+        Returns
+        -------
+        low, high : ndarray of float64, shape (n_rows,)
+        """
+        if self.frozen[j]:
+            return reference, reference
+        low, high = self._intervals(reference[:, None], [j])
+        return low[:, 0], high[:, 0]
+
+    def levels(self, j, reference):
+        """Tell which categories of an ordinal feature each row may have.
+
+        Parameters
+        ----------
+        j : int
+            The feature.
+        reference : ndarray of float64, shape (n_rows,)
+            Its codes.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_rows, n_categories)
+        """
+        if self.frozen[j]:
+            return reference[:, None] == np.arange(self.features[j].n_categories)
+        return self._reachable(j, reference)
+
     def _is_permitted(self, j, codes):
         """Missing values may stay; unseen ones may where the categories are not restricted."""
         seen = codes >= 0
@@ -159,15 +212,26 @@ class Constraints:
         -------
         ndarray of bool, shape (n_rows, n_features)
         """
-        blocked = self._outside(reference)
+        outside = self._outside(reference)
         columns = self.numeric
         stuck = np.zeros(reference.shape, dtype=bool)
         numbers = reference[:, columns]
-        stuck[:, columns] = self._stuck(numbers, *self._intervals(numbers))
+        stuck[:, columns] = self._stuck(numbers, *self._intervals(numbers, columns))
         for j in self.categorical:
             if not self.nominal[j]:
                 stuck[:, j] = ~self._reachable(j, reference[:, j]).any(axis=1)
-        return blocked & (self.frozen | stuck)
+        blocked_alone = outside & (self.frozen | stuck)
+        if not self.implications:
+            return blocked_alone
+        return blocked_alone | self._unaffordable(reference, outside)
+
+    def _unaffordable(self, reference, outside):
+        """Tell which values have to rise into their range while what that needs cannot."""
+        unaffordable = np.zeros(reference.shape, dtype=bool)
+        rows = np.flatnonzero(outside[:, self.implications.order].any(axis=1))
+        if len(rows):
+            unaffordable[rows] = Leeway(self, reference[rows]).unaffordable()
+        return unaffordable
 
     def _outside(self, Z):
         """Tell which values are out of bounds whatever row they replace, shape of Z."""
@@ -193,8 +257,8 @@ class Constraints:
     def forbids(self, j, x, y):
         """Tell which moves of one feature are forbidden, both values being in bounds.
 
-        The rule of `feasible` for all pairs at once: together with `blocked` and
-        `admissible` it says the same.
+        The rule of `feasible` for all pairs at once: together with `blocked`,
+        `admissible` and the implications it says the same.
 
         Parameters
         ----------

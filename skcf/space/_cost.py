@@ -101,6 +101,8 @@ class MoveCost:
                     np.copyto(share, 0.0 if impose else np.inf, where=forbidden)
                 block += share
             _finish(block, metric, exponent)
+            if self.constraints.implications and not impose:
+                block[self.constraints.implications.broken(rows[:, None], Z)] = np.inf
         if not impose:
             out[:, ~self.constraints.admissible(Z)] = np.inf
         out[self.constraints.blocked(reference).any(axis=1)] = np.inf
@@ -120,6 +122,8 @@ class MoveCost:
             None where categories, missing values or constraints have a say.
         """
         constraints = self.constraints
+        if constraints.implications:
+            return None
         columns = np.flatnonzero(~constraints.frozen)
         plain = np.isin(columns, constraints.numeric).all() and not np.isnan(Z[:, columns]).any()
         constrained = constraints.direction[columns].any() or not constraints.admissible(Z).all()

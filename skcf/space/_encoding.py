@@ -35,6 +35,11 @@ class Encoding:
         """How the columns are handled."""
         return BACKENDS[self.backend_name]
 
+    @property
+    def is_exact(self):
+        """Whether the rows seen in fit can be decoded without them, but for missing markers."""
+        return not any(getattr(feature, "has_partial_gaps", False) for feature in self.features)
+
     def conform(self, table):
         """Write a table in the container seen in fit."""
         return table.converted(self.backend, self.names)
@@ -69,7 +74,8 @@ class Encoding:
     def as_floats(self, table):
         """Write rows with one float column for each input column.
 
-        Categories as codes, and one-hot groups as the columns that they are.
+        Categories as codes, one-hot groups as the columns that they are, and linked columns
+        each by itself.
 
         Parameters
         ----------
@@ -82,11 +88,7 @@ class Encoding:
         """
         floats = np.empty((table.n_rows, len(self.dtypes)))
         for feature in self.features:
-            if len(feature.positions) == 1:
-                floats[:, feature.positions[0]] = feature.encode(table)
-                continue
-            for position in feature.positions:
-                floats[:, position] = table.backend.to_float(table.columns[position])
+            floats[:, feature.positions] = np.column_stack(feature.as_floats(table))
         return floats
 
     def decoder(self, origin=None):

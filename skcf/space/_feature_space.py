@@ -29,7 +29,7 @@ __all__ = ["FeatureSpace"]
 class FeatureSpace(TransformerMixin, BaseEstimator):
     """What the columns are, what may change, and what a change costs.
 
-    A feature is what may change as one thing: a column, or a group of one-hot columns.
+    A feature is what may change as one thing: a column, or a group of one-hot or linked columns.
     ``transform`` writes each feature as one float: numbers as they are, categories as
     their position in ``categories_``, missing values as NaN. ``inverse_transform`` gives
     the rows back, with their values, dtypes and categories.
@@ -70,6 +70,17 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
     onehot_groups : list of lists of int or str, default=None
         Groups of columns that are the one-hot code of one variable (dropped or all-zero
         categories, and scaled columns, are fine). Each group is one feature.
+    linked_features : list of lists of int or str, default=None
+        Groups of columns that are several writings of one thing, of any kinds: ``[["education",
+        "education_num"]]``. Each group is one feature, which takes the tuples of values seen in
+        fit. The tuples are in the order of the first column that has an order and is different
+        in each of them; if there is none, they are categories without an order. What other
+        parameters say of one of the columns holds for the tuples.
+    implications : dict of {column: column, (column, amount) or list of these}, default=None
+        Rises that need others: with ``{"degree": ("age", 2)}``, if the degree rises by k, the
+        age has to rise by at least 2 k. The amount is 1 where none is given. Numbers rise by
+        their units, ordinal categories by steps of their order. A missing value neither rises nor
+        has to.
 
     Attributes
     ----------
@@ -135,6 +146,8 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         "feature_weights": [dict, "array-like", None],
         "scale": [StrOptions({"range", "std", "mad"})],
         "onehot_groups": [list, tuple, None],
+        "linked_features": [list, tuple, None],
+        "implications": [dict, None],
     }
 
     def __init__(
@@ -149,6 +162,8 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         feature_weights=None,
         scale="range",
         onehot_groups=None,
+        linked_features=None,
+        implications=None,
     ):
         self.categorical_features = categorical_features
         self.integer_features = integer_features
@@ -159,6 +174,8 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         self.feature_weights = feature_weights
         self.scale = scale
         self.onehot_groups = onehot_groups
+        self.linked_features = linked_features
+        self.implications = implications
 
     @fit_context
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -279,7 +296,8 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         -------
         ndarray of float64, shape (n_samples, n_features)
             Nearest in each feature by itself. A feature that has no allowed value keeps the
-            reference's. Projecting twice changes nothing.
+            reference's. Where an implication is not kept, its second feature rises as much as is
+            needed; if it cannot, the first rises less. Projecting twice changes nothing.
 
         See Also
         --------
@@ -387,7 +405,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         return self.costs_.pairwise(Z, W, metric, exponent)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the encoded columns: the columns', and one for each one-hot group.
+        """Names of the encoded columns: the columns', and one for each group.
 
         Parameters
         ----------

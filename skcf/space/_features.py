@@ -1,6 +1,6 @@
 """Features: what may change as one thing, as one number, and back.
 
-A feature is one column of the input, or one group of one-hot columns. Each is encoded
+A feature is one column of the input, or one group of one-hot or linked columns. Each is encoded
 to one float: numbers as they are, categories as their position among the categories
 seen in fit. Missing values are NaN; a category that fit did not see has a code of its
 own, which can be kept from a reference row and never be proposed.
@@ -112,6 +112,10 @@ class NumericFeature:
             low, high = max(low, float(info.min)), min(high, float(info.max))
         return float(low), float(high)
 
+    def as_floats(self, table):
+        """Write each column as floats, by itself; see `CategoricalFeature.as_floats`."""
+        return [self.encode(table)]
+
     def pools(self, origin):
         """Columns that a missing value is taken from; see `CategoricalFeature.pools`."""
         return [self._marker if origin is None else origin.columns[self.positions[0]]]
@@ -146,7 +150,7 @@ class CategoricalFeature:
     Parameters
     ----------
     positions : list of int
-        Columns of the input: one, or the members of a one-hot group.
+        Columns of the input: one, or the members of a group.
     name : str or int
         What error messages and results call it.
     ordered : bool
@@ -274,6 +278,23 @@ class CategoricalFeature:
         elif unseen is not None:
             codes[new] = [unseen.setdefault(keys[i], UNSEEN - len(unseen)) for i in new]
         return codes
+
+    def as_floats(self, table):
+        """Write each column as floats: a single one as codes, one-hot columns as they are.
+
+        Parameters
+        ----------
+        table : Table
+            The rows.
+
+        Returns
+        -------
+        list of ndarray of float64, shape (n_rows,)
+            In the order of `positions`.
+        """
+        if len(self.positions) == 1:
+            return [self.encode(table)]
+        return [table.backend.to_float(table.columns[j]) for j in self.positions]
 
     def _no_category(self, error):
         return TypeError(

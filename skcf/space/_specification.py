@@ -11,6 +11,8 @@ import numpy as np
 from skcf.space._constraints import Constraints, representable
 from skcf.space._containers import CATEGORY, CONTINUOUS, INTEGER, OBJECT, is_missing_scalar
 from skcf.space._features import CategoricalFeature, NumericFeature
+from skcf.space._implications import Implication, Implications, check_acyclic
+from skcf.space._linked import LinkedFeature
 
 __all__ = ["Columns", "build_constraints", "build_features", "build_scale", "build_weights"]
 
@@ -97,21 +99,26 @@ def build_features(space, table, columns, sample_weight=None):
     list of NumericFeature and CategoricalFeature
         In the order of their first columns.
     """
-    groups = _groups(space.onehot_groups, columns)
+    groups = _groups(space.onehot_groups, columns, "onehot_groups")
+    linked = _linked_groups(space.linked_features, groups, columns)
     ordinal = columns.by_position(space.ordinal_features, "ordinal_features")
     whole = set(columns.positions(space.integer_features, "integer_features"))
     categorical = _categorical_positions(space.categorical_features, columns)
     grouped = {j for group in groups for j in group}
     _refuse_clash("ordinal_features", set(ordinal) & grouped, columns)
     _refuse_clash("integer_features", whole & grouped.union(ordinal, categorical or ()), columns)
-    features = [_group_feature(group, table, columns, sample_weight) for group in groups]
-    features += [
-        _single_feature(j, table, columns, ordinal, whole, categorical, sample_weight)
+    single = {
+        j: _single_feature(j, table, columns, ordinal, whole, categorical, sample_weight)
         for j in range(columns.n_columns)
         if j not in grouped
-    ]
-    categories = {f.positions[0] for f in features if f.kind not in (INTEGER, CONTINUOUS)}
+    }
+    categories = {j for j, f in single.items() if f.kind not in (INTEGER, CONTINUOUS)}
     _refuse_clash("integer_features", whole & categories, columns)
+    features = [_group_feature(group, table, columns, sample_weight) for group in groups]
+    for group in linked:
+        members = [single.pop(j) for j in group]
+        features.append(LinkedFeature(members).fit(table, sample_weight=sample_weight))
+    features += single.values()
     _name_apart(features, columns)
     return sorted(features, key=lambda feature: min(feature.positions))
 
@@ -132,11 +139,26 @@ def _name_apart(features, columns):
             feature.name = "|".join(str(columns.labels[j]) for j in feature.positions)
 
 
-def _groups(spec, columns):
-    groups = [columns.positions(group, "onehot_groups") for group in spec or ()]
+def _groups(spec, columns, parameter):
+    groups = [columns.positions(group, parameter) for group in spec or ()]
     members = [j for group in groups for j in group]
     if len(members) != len(set(members)):
-        raise ValueError(f"onehot_groups names a column twice: {spec}.")
+        raise ValueError(f"{parameter} names a column twice: {spec}.")
+    return groups
+
+
+def _linked_groups(spec, onehot, columns):
+    """Groups of at least two columns, of which none is in a one-hot group."""
+    groups = _groups(spec, columns, "linked_features")
+    for group in groups:
+        labels = [columns.labels[j] for j in group]
+        if len(group) < 2:
+            raise ValueError(
+                f"linked_features takes groups of at least two columns, got the group {labels}."
+            )
+        clash = [columns.labels[j] for j in group if any(j in members for members in onehot)]
+        if clash:
+            raise ValueError(f"linked_features names {clash}, which are in onehot_groups already.")
     return groups
 
 
@@ -227,9 +249,7 @@ def build_constraints(space, features, columns):
     frozen = np.zeros(len(features), dtype=bool)
     for j in columns.positions(space.immutable_features, "immutable_features"):
         frozen[owner[j]] = True
-    direction = np.zeros(len(features), dtype=int)
-    for j, sign in columns.by_position(space.change_direction, "change_direction").items():
-        direction[owner[j]] = _checked_direction(sign, features[owner[j]])
+    direction = _directions(space.change_direction, features, owner, columns)
     bounds = {}
     permitted = {
         i: np.ones(feature.n_categories, dtype=bool)
@@ -242,6 +262,8 @@ def build_constraints(space, features, columns):
         feature = features[owner[j]]
         if owner[j] not in permitted:
             bounds[owner[j]] = _numeric_bounds(spec, feature)
+        elif isinstance(feature, LinkedFeature):
+            permitted[owner[j]] &= _permitted_tuples(spec, feature, j)
         elif len(feature.positions) > 1:
             low, high = _checked_bounds(spec, feature)
             members = np.array(feature.categories).reshape(-1, len(feature.positions))
@@ -252,19 +274,110 @@ def build_constraints(space, features, columns):
     for i, mask in permitted.items():
         if len(mask) and not mask.any():
             raise ValueError(f"permitted_range leaves no category of {features[i].name!r}.")
-    return Constraints(features, frozen, direction, bounds, permitted, restricted)
+    implications = _implications(space.implications, features, owner, columns)
+    return Constraints(features, frozen, direction, bounds, permitted, restricted, implications)
 
 
-def _checked_direction(sign, feature):
+def _implications(spec, features, owner, columns):
+    """The implications, and the heights of the categories that they speak of."""
+    rules: list[Implication] = []
+    by_column: dict[int, int] = {}
+    for j, needs in columns.by_position(spec, "implications").items():
+        for key, amount in _needs(needs, columns.labels[j]):
+            k = columns.position(key, "implications")
+            for position in (j, k):
+                _check_rises(position, by_column, features[owner[position]], owner, columns)
+            if owner[j] == owner[k]:
+                raise ValueError(
+                    f"implications names {columns.labels[j]!r} and {columns.labels[k]!r}, which "
+                    "are one feature."
+                )
+            rules.append(Implication(owner[j], owner[k], amount))
+    check_acyclic(rules, [feature.name for feature in features])
+    heights = {i: _heights(features[i], j) for i, j in by_column.items()}
+    return Implications(rules, {i: h for i, h in heights.items() if h is not None})
+
+
+def _needs(spec, label):
+    """What a rise of one column needs: columns, and how much of each."""
+    needs = []
+    for entry in spec if isinstance(spec, list) else [spec]:
+        key, amount = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, 1)
+        is_number = isinstance(amount, numbers.Real) and not isinstance(amount, bool | np.bool_)
+        if isinstance(key, tuple) or not is_number or not 0 < amount < np.inf:
+            raise ValueError(
+                f"implications[{label!r}] must be a column, a pair (column, amount) with an amount "
+                f"above 0, or a list of these, got {entry!r}."
+            )
+        needs.append((key, float(amount)))
+    return needs
+
+
+def _check_rises(position, by_column, feature, owner, columns):
+    """Refuse columns that cannot rise; a linked feature rises by one of its columns."""
+    label = columns.labels[position]
+    if isinstance(feature, LinkedFeature):
+        _followed(feature, position, "implications")
+    elif feature.kind == CATEGORY:
+        raise ValueError(
+            f"implications names {label!r}, whose categories have no order: declare it in "
+            "ordinal_features."
+        )
+    other = by_column.setdefault(owner[position], position)
+    if other != position:
+        raise ValueError(
+            f"implications names both {columns.labels[other]!r} and {label!r}, which are linked: "
+            "name one of them."
+        )
+
+
+def _heights(feature, position):
+    """Where the categories stand: their steps, or what a linked column says; None for numbers."""
+    if feature.kind in (INTEGER, CONTINUOUS):
+        return None
+    if isinstance(feature, LinkedFeature) and feature.member(position).kind != CATEGORY:
+        return feature.places(position)
+    return np.arange(feature.n_categories, dtype=np.float64)
+
+
+def _directions(change_direction, features, owner, columns):
+    """Direction of each feature; that of a linked one by any of its columns."""
+    direction = np.zeros(len(features), dtype=int)
+    for j, sign in columns.by_position(change_direction, "change_direction").items():
+        feature, i = features[owner[j]], owner[j]
+        way = _checked_sign(sign, columns.labels[j])
+        if isinstance(feature, LinkedFeature):
+            way *= _followed(feature, j, "change_direction")
+        elif feature.kind == CATEGORY:
+            raise ValueError(
+                f"change_direction names {feature.name!r}, whose categories have no order: declare "
+                "it in ordinal_features."
+            )
+        if direction[i] == -way:
+            raise ValueError(
+                f"change_direction gives the linked columns of {feature.name!r} directions that "
+                "contradict each other: in the pairs seen in fit, one cannot go with the other."
+            )
+        direction[i] = way
+    return direction
+
+
+def _followed(feature, position, parameter):
+    """+1 or -1: which way the order of a linked feature goes by one of its columns."""
+    sign = feature.sign(position)
+    if not sign:
+        raise ValueError(
+            f"{parameter} names {feature.member(position).name!r}, linked as {feature.name!r}, "
+            f"{feature.why_unordered(position)}."
+        )
+    return sign
+
+
+def _checked_sign(sign, label):
     if isinstance(sign, bool | np.bool_) or sign not in (-1, 1):
         raise ValueError(
-            f"change_direction[{feature.name!r}] must be +1 (may only rise) or -1 (may only fall), "
-            f"got {sign!r}."
-        )
-    if feature.kind == CATEGORY:
-        raise ValueError(
-            f"change_direction names {feature.name!r}, whose categories have no order: declare it "
-            "in ordinal_features."
+            f"change_direction[{label!r}] must be +1 (may only rise) or -1 (may only fall), got "
+            f"{sign!r}."
         )
     return sign
 
@@ -296,6 +409,15 @@ def _numeric_bounds(spec, feature):
     return low, high
 
 
+def _permitted_tuples(spec, feature, position):
+    """The tuples of a linked feature that a range of one of its columns permits, as a mask."""
+    member, places = feature.member(position), feature.places(position)
+    if member.kind in (INTEGER, CONTINUOUS):
+        low, high = _checked_bounds(spec, member)
+        return (low <= places) & (places <= high)
+    return _permitted_categories(spec, member)[places.astype(np.intp)]
+
+
 def _permitted_categories(spec, feature):
     """A list of categories, or a (low, high) tuple of an ordinal feature, as a mask."""
     parameter = f"permitted_range[{feature.name!r}]"
@@ -323,8 +445,9 @@ def build_weights(feature_weights, features, columns):
     for i, feature in enumerate(features):
         values = {given[j] for j in feature.positions if j in given}
         if len(values) > 1:
+            group = "linked columns" if isinstance(feature, LinkedFeature) else "one-hot group"
             raise ValueError(
-                f"feature_weights gives the one-hot group {feature.name!r} different weights: "
+                f"feature_weights gives the {group} {feature.name!r} different weights: "
                 f"{sorted(values)}."
             )
         if values:
