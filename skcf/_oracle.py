@@ -222,7 +222,8 @@ class Oracle:
             Class codes.
         step : float, default=1e-4
             How far to go, as a share of the feature's scale; at least to the next number that
-            the column can hold: whole numbers take whole steps.
+            the column can hold: whole numbers take whole steps. A classifier that computes in
+            single precision wants larger ones, and one that decides by steps larger ones yet.
 
         Returns
         -------

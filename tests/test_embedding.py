@@ -204,7 +204,7 @@ def test_other_preprocessing_has_no_embedding(step):
 
 def refusing(X):
     if np.min(X) < 0:
-        raise ValueError("no negative numbers here")
+        raise KeyError("no negative numbers here")
     return X
 
 
@@ -273,6 +273,23 @@ def test_missing_and_unseen_values_enter_as_the_preprocessing_writes_them(
     true = entered(split_classifier(reader)[0], space.inverse_transform(moved, queries))
     assert_allclose(embedding(moved, kept, rows), true, atol=1e-9)
     assert_allclose(embedding(moved[::-1], kept, rows[::-1]), true[::-1], atol=1e-9)
+
+
+def lengths(X):
+    return X.apply(lambda column: column.str.len())
+
+
+def test_each_unseen_category_enters_by_itself():
+    X, y = mixed_population(100, missing=False)
+    names = make_column_transformer((FunctionTransformer(lengths), ["job"]))
+    model = make_pipeline(names, LogisticRegression()).fit(X, y)
+    reader, space, table = parts_of(model, X)
+    queries = X[:4].assign(job=["astronaut", "diver", "astronaut", "cook"])
+    origin = space._tabulate(queries)
+    kept = KeptValues(learn_embedding(reader, space, table), reader, space, origin)
+    assert kept.is_known.all()
+    x = learn_embedding(reader, space, table)(space.transform(queries), kept, np.arange(4))
+    assert_allclose(x[:, 0], [9, 5, 9, 4])
 
 
 def test_rows_whose_imputer_looks_at_other_features_are_not_known():
