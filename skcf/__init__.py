@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skcf._result import CounterfactualResult
     from skcf.base import BaseCounterfactual
     from skcf.collective import CCEExplainer, CollectiveResult
+    from skcf.exact import ExactExplainer
     from skcf.nearest import NearestExplainer
     from skcf.space import FeatureSpace
 
@@ -22,17 +23,28 @@ _HOME = {
     "CCEExplainer": "skcf.collective",
     "CollectiveResult": "skcf.collective",
     "CounterfactualResult": "skcf._result",
+    "ExactExplainer": "skcf.exact",
     "FeatureSpace": "skcf.space",
     "InvalidCounterfactualWarning": "skcf._exceptions",
     "NearestExplainer": "skcf.nearest",
 }
-_SUBMODULES = ("base", "collective", "datasets", "inspection", "nearest", "space", "transport")
+_SUBMODULES = (
+    "base",
+    "collective",
+    "datasets",
+    "exact",
+    "inspection",
+    "nearest",
+    "space",
+    "transport",
+)
 
 __all__ = [
     "BaseCounterfactual",
     "CCEExplainer",
     "CollectiveResult",
     "CounterfactualResult",
+    "ExactExplainer",
     "FeatureSpace",
     "InvalidCounterfactualWarning",
     "NearestExplainer",

@@ -126,10 +126,14 @@ class Model:
             return scores
         return np.log(np.maximum(scores, np.finfo(float).tiny))
 
-    def entered(self, Z, oracle):
-        """How rows to be explained enter the model, and what their odd values add."""
-        kept = KeptValues(self.embedding, self._reader, self.space, oracle.origin)
-        return kept
+    def margin(self, z, task, target):
+        """Margin of a counterfactual by the parts of the model, on the logit scale."""
+        odd = self.embedding.is_odd(z[None])[0]
+        # effects are differences from the reference row of the embedding
+        x = self.embedding(np.where(odd, self.embedding.reference, z)[None])[0]
+        x = x + sum(task.effects[j] for j in np.flatnonzero(odd))
+        scores = self._log(self.scores.of(x[None]))[0] + self.offsets
+        return scores[target] - np.delete(scores, target).max()
 
     def demand(self, programme, scores, target, margin):
         """Demand that the target's score is ahead of all others by a margin on the logit scale."""

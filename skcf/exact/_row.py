@@ -55,7 +55,7 @@ class Row:
         """Values that a categorical feature may have, and what they cost; the origin's first."""
         allowed = self.constraints.reachable(j, self.z[[j]])[0]
         codes = np.flatnonzero(allowed).astype(np.float64)
-        if self.odd[j] and self.constraints.admits(j, self.z[[j]])[0]:
+        if self.odd[j] and self.constraints.may_stay(j, self.z[[j]])[0]:
             codes = np.append(codes, self.z[j])
         costs = self.price(j, codes)
         use = costs <= self.dearest

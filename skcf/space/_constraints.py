@@ -200,6 +200,47 @@ class Constraints:
         listed = permitted[np.where(seen, codes, 0).astype(np.intp)] if len(permitted) else seen
         return np.where(seen, listed, np.isnan(codes) | (j not in self.restricted))
 
+    def intervals(self, reference):
+        """Find the numbers that the features of some rows may have, implications aside.
+
+        Parameters
+        ----------
+        reference : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows.
+
+        Returns
+        -------
+        low, high : ndarray of float64, shape (n_rows, n_features)
+            NaN for categorical features.
+        """
+        low, high = np.full((2, *reference.shape), np.nan)
+        bounds = self._intervals(reference[:, self.numeric], self.numeric)
+        low[:, self.numeric], high[:, self.numeric] = bounds
+        return low, high
+
+    def reachable(self, j, reference):
+        """Tell which categories one feature may have, its own included, implications aside.
+
+        Parameters
+        ----------
+        j : int
+            A categorical feature.
+        reference : ndarray of float64, shape (n_rows,)
+            Its values.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_rows, n_categories)
+        """
+        codes = np.arange(self.features[j].n_categories)
+        if self.frozen[j]:
+            return codes == reference[:, None]
+        return self._reachable(j, reference)
+
+    def may_stay(self, j, reference):
+        """Tell which values of a categorical feature are permitted, missing and unseen included."""
+        return self._is_permitted(j, reference)
+
     def blocked(self, reference):
         """Tell which values of the reference rows are not allowed and cannot be left.
 
