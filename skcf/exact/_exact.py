@@ -226,9 +226,7 @@ class ExactExplainer(BaseCounterfactual):
             Z, own, rows, oracle, self._target_code, k=N_STARTS, metric="cityblock"
         )
         if len(of):
-            start = refine(
-                Z[of], start, rows[of], target, oracle, min_margin=self.min_margin
-            )
+            start = refine(Z[of], start, rows[of], target, oracle, min_margin=self.min_margin)
         return cheapest_of_each(self.feature_space_, Z, of, start, "cityblock")
 
     def _targets_of(self, own):

@@ -121,7 +121,9 @@ class Programme:
         )
         if result.status == INFEASIBLE:
             return Outcome(None, np.inf, True)
-        bound = -np.inf if result.mip_dual_bound is None else result.mip_dual_bound
+        bound = result.mip_dual_bound
+        if bound is None:  # a programme without whole variables is solved, or is not
+            bound = result.fun if result.status == OPTIMAL else -np.inf
         return Outcome(result.x, self.constant + bound, result.status == OPTIMAL)
 
     def _constraints(self):

@@ -58,9 +58,7 @@ class TreeScores:
         for tree in grown:
             for node, _, _ in tree.splits:
                 relevant[node.feature].add(node.cut)
-        moves = {
-            j: limits[j].choice(programme, relevant[j]) for j in self.asked if relevant[j]
-        }
+        moves = {j: limits[j].choice(programme, relevant[j]) for j in self.asked if relevant[j]}
         self._add_the_rest(programme, row, moves)
         parts = [tree.build(programme, limits) for tree in grown]
         scores = [Sum([], []) for _ in parts[0]]
