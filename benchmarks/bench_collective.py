@@ -9,13 +9,11 @@ import contextlib
 import copy
 import heapq
 import io
-import os
 import random
 import sys
 import time
 import warnings
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -35,7 +33,7 @@ from skcf._oracle import Oracle
 from skcf._result import CounterfactualResult
 from skcf._targets import OTHER
 from skcf.collective._move_costs import MoveCosts
-from skcf.datasets import fetch_adult, fetch_german_credit
+from skcf.datasets import fetch_adult, fetch_credit_default, fetch_german_credit
 from skcf.transport import cheapest
 
 PENALTIES = (0.1, 1.0)
@@ -97,15 +95,8 @@ def german_credit():
 
 
 def credit_default():
-    """Taiwanese credit cards, from the folder that SKCF_DATA names: there is no fetcher yet."""
-    folder = os.environ.get("SKCF_DATA")
-    path = Path(folder, "credit_default.csv.gz") if folder else None
-    if path is None or not path.is_file():
-        raise FileNotFoundError("credit_default.csv.gz is in no folder named by SKCF_DATA")
-    X = pd.read_csv(path)
-    y = X.pop("default_next_month")
-    space = FeatureSpace(immutable_features=["SEX", "MARRIAGE"], change_direction={"AGE": +1})
-    return X, y, space, 0
+    """Taiwanese credit cards, mixed columns."""
+    return *fetch_credit_default(), 0
 
 
 def moons():

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from skcf._values import differing, objects_of
 from skcf.space._containers import Table, backend_of
 
 __all__ = ["CounterfactualResult"]
@@ -15,6 +16,8 @@ STATUSES = ("already_target", "found", "not_found", "infeasible", "no_group")
 @dataclass(frozen=True, repr=False, eq=False)
 class CounterfactualResult:
     """Counterfactuals of a batch of rows, with what is known of each.
+
+    A notebook shows it as a table of before and after.
 
     Attributes
     ----------
@@ -91,37 +94,20 @@ class CounterfactualResult:
         2  Bob     job   cook  nurse
         """
         before, after = Table.of(self.X), Table.of(self.X_cf)
-        row: list[int] = []
-        feature, old, new = [], [], []
-        for j in range(len(before.columns)):
-            values = before.backend.to_objects(before.columns[j])
-            values_cf = after.backend.to_objects(after.columns[j])
-            for i in np.flatnonzero(self._differs(before, after, j, values, values_cf)):
-                row.append(int(i))
-                feature.append(j)
-                old.append(values[i])
-                new.append(values_cf[i])
-        order = np.lexsort((feature, row)) if row else np.empty(0, dtype=np.intp)
+        values, values_cf = objects_of(before), objects_of(after)
+        changed = differing(before, after) & (self.status == "found")[:, None]
+        places = np.argwhere(changed).tolist()  # row by row
         labels = self._row_labels()
         names = list(range(len(before.columns))) if before.names is None else list(before.names)
         return _frame(
             backend_of(self.X),
             {
-                "row": [labels[row[k]] for k in order],
-                "feature": [names[feature[k]] for k in order],
-                "before": [old[k] for k in order],
-                "after": [new[k] for k in order],
+                "row": [labels[i] for i, _ in places],
+                "feature": [names[j] for _, j in places],
+                "before": [values[j][i] for i, j in places],
+                "after": [values_cf[j][i] for i, j in places],
             },
         )
-
-    def _differs(self, before, after, j, values, values_cf):
-        """Rows with a counterfactual whose column j is not what it was."""
-        gaps = before.backend.missing(before.columns[j])
-        gaps_cf = after.backend.missing(after.columns[j])
-        changed = gaps != gaps_cf
-        for i in np.flatnonzero(~gaps & ~gaps_cf):  # pandas.NA refuses to be compared
-            changed[i] = values[i] != values_cf[i]
-        return changed & (self.status == "found")
 
     def _row_labels(self):
         index = getattr(self.X, "index", None)
@@ -150,6 +136,16 @@ class CounterfactualResult:
             "mean_n_changes": _mean(self.n_changes[found]),
             "queries_per_row": _mean(self.n_queries[needed]),
         }
+
+    def _measures(self):
+        """What the HTML table shows of each row beside its values, as {heading: numbers}."""
+        return {"cost": self.cost, "changes": self.n_changes}
+
+    def _repr_html_(self):
+        """A table of before and after, in notebooks."""
+        from skcf._result_html import result_as_html
+
+        return result_as_html(self)
 
     def __repr__(self):
         """One line: how many rows, and what became of them."""

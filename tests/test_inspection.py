@@ -17,9 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skcf import FeatureSpace, InvalidCounterfactualWarning, NearestExplainer
+from skcf._values import shortened
 from skcf.datasets import make_recourse_population
 from skcf.inspection import CounterfactualDisplay
-from skcf.inspection._values import shortened
 
 matplotlib.use("Agg")
 

@@ -52,3 +52,7 @@ class CollectiveResult(CounterfactualResult):
             "mean_effort": float(self.effort[found].mean()) if found.any() else float("nan"),
             "mean_price": float(self.price[led].mean()) if led.any() else float("nan"),
         }
+
+    def _measures(self):
+        """What the HTML table shows of each row beside its values, as {heading: numbers}."""
+        return {**super()._measures(), "effort": self.effort, "price": self.price}

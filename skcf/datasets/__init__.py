@@ -1,6 +1,21 @@
 """Loaders of public data sets, and generators whose right answers are known."""
 
-from skcf.datasets._fetch import fetch_adult, fetch_german_credit
+from skcf.datasets._fetch import (
+    fetch_adult,
+    fetch_credit_data,
+    fetch_credit_default,
+    fetch_german_credit,
+    fetch_lending_club,
+)
+from skcf.datasets._mnist import fetch_mnist
 from skcf.datasets._population import make_recourse_population
 
-__all__ = ["fetch_adult", "fetch_german_credit", "make_recourse_population"]
+__all__ = [
+    "fetch_adult",
+    "fetch_credit_data",
+    "fetch_credit_default",
+    "fetch_german_credit",
+    "fetch_lending_club",
+    "fetch_mnist",
+    "make_recourse_population",
+]

@@ -1,161 +1,29 @@
-"""Public data sets: from a local folder, else from OpenML.
+"""Public tables: from a local folder, else from OpenML or the web.
 
-A data set is one entry of `SOURCES`; the rest is the same for all of them.
+A table is one entry of `SOURCES`; the rest is the same for all of them.
 """
 
 import os
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
-from sklearn.datasets import fetch_openml
+from sklearn.datasets import fetch_file, fetch_openml
 
 from skcf._compat import validate_params
+from skcf.datasets._sources import NUMBER, SOURCES, TEXT, WHOLE, WHOLE_OR_MISSING
 from skcf.space import FeatureSpace
 
-__all__ = ["fetch_adult", "fetch_german_credit"]
+__all__ = [
+    "fetch_adult",
+    "fetch_credit_data",
+    "fetch_credit_default",
+    "fetch_german_credit",
+    "fetch_lending_club",
+]
 
 DATA_HOME_VARIABLE = "SKCF_DATA"
-
-TEXT, WHOLE = "text", "whole"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a data set lies, and what is in it.
-
-    Parameters
-    ----------
-    file : str
-        Name of the local file.
-    openml : tuple of (str, int)
-        Name and version on OpenML.
-    columns : dict of {str: "text" or "whole"}
-        The features, in order, and what they hold.
-    target : str
-        Name of the target, which holds text.
-    labels : tuple of str
-        Values of the target.
-    renamed : dict of {str: str}
-        OpenML's names of the columns that are called otherwise there.
-    space : dict
-        Parameters of the feature space.
-    """
-
-    file: str
-    openml: tuple
-    columns: dict
-    target: str
-    labels: tuple
-    renamed: dict = field(default_factory=dict)
-    space: dict = field(default_factory=dict)
-
-
-EDUCATION = (
-    "Preschool",
-    "1st-4th",
-    "5th-6th",
-    "7th-8th",
-    "9th",
-    "10th",
-    "11th",
-    "12th",
-    "HS-grad",
-    "Some-college",
-    "Assoc-voc",
-    "Assoc-acdm",
-    "Bachelors",
-    "Masters",
-    "Prof-school",
-    "Doctorate",
-)
-
-SOURCES = {
-    "adult": Source(
-        file="adult.csv.gz",
-        openml=("adult", 2),
-        columns={
-            "age": WHOLE,
-            "workclass": TEXT,
-            "education": TEXT,
-            "education_num": WHOLE,
-            "marital_status": TEXT,
-            "occupation": TEXT,
-            "relationship": TEXT,
-            "race": TEXT,
-            "sex": TEXT,
-            "capital_gain": WHOLE,
-            "capital_loss": WHOLE,
-            "hours_per_week": WHOLE,
-            "native_country": TEXT,
-        },
-        target="income",
-        labels=("<=50K", ">50K"),
-        renamed={
-            "education_num": "education-num",
-            "marital_status": "marital-status",
-            "capital_gain": "capital-gain",
-            "capital_loss": "capital-loss",
-            "hours_per_week": "hours-per-week",
-            "native_country": "native-country",
-            "income": "class",
-        },
-        space={
-            "immutable_features": ["sex", "race", "native_country"],
-            "ordinal_features": {"education": list(EDUCATION)},
-            "change_direction": {"age": +1, "education": +1, "education_num": +1},
-        },
-    ),
-    "german_credit": Source(
-        file="german_credit.csv.gz",
-        openml=("credit-g", 1),
-        columns={
-            "account_check_status": TEXT,
-            "duration_in_month": WHOLE,
-            "credit_history": TEXT,
-            "purpose": TEXT,
-            "credit_amount": WHOLE,
-            "savings": TEXT,
-            "present_emp_since": TEXT,
-            "installment_as_income_perc": WHOLE,
-            "personal_status_sex": TEXT,
-            "other_debtors": TEXT,
-            "present_res_since": WHOLE,
-            "property": TEXT,
-            "age": WHOLE,
-            "other_installment_plans": TEXT,
-            "housing": TEXT,
-            "credits_this_bank": WHOLE,
-            "job": TEXT,
-            "people_under_maintenance": WHOLE,
-            "telephone": TEXT,
-            "foreign_worker": TEXT,
-        },
-        target="credit_risk",
-        labels=("bad", "good"),
-        renamed={
-            "account_check_status": "checking_status",
-            "duration_in_month": "duration",
-            "savings": "savings_status",
-            "present_emp_since": "employment",
-            "installment_as_income_perc": "installment_commitment",
-            "personal_status_sex": "personal_status",
-            "other_debtors": "other_parties",
-            "present_res_since": "residence_since",
-            "property": "property_magnitude",
-            "other_installment_plans": "other_payment_plans",
-            "credits_this_bank": "existing_credits",
-            "people_under_maintenance": "num_dependents",
-            "telephone": "own_telephone",
-            "credit_risk": "class",
-        },
-        space={
-            "immutable_features": ["personal_status_sex", "foreign_worker"],
-            "change_direction": {"age": +1},
-        },
-    ),
-}
 
 CHECKED = validate_params(
     {"data_home": [str, os.PathLike, None]}, prefer_skip_nested_validation=True
@@ -198,6 +66,7 @@ def fetch_adult(*, data_home: str | PathLike | None = None) -> tuple:
     See Also
     --------
     fetch_german_credit : A thousand credits, good and bad.
+    fetch_credit_default : Credit cards of which some were not paid back.
     make_recourse_population : Artificial people, with the right answers.
 
     Notes
@@ -257,6 +126,7 @@ def fetch_german_credit(*, data_home: str | PathLike | None = None) -> tuple:
 
     See Also
     --------
+    fetch_credit_data : Another bank's credits, with missing values.
     fetch_adult : People of a census, and whether they earn much.
     make_recourse_population : Artificial people, with the right answers.
 
@@ -283,13 +153,202 @@ def fetch_german_credit(*, data_home: str | PathLike | None = None) -> tuple:
     return _fetch(SOURCES["german_credit"], data_home)
 
 
+@CHECKED
+def fetch_credit_default(*, data_home: str | PathLike | None = None) -> tuple:
+    """Load the credit card data: who does not pay the next month's bill.
+
+    30,000 credit cards of a bank in Taiwan in 2005 with 23 features: the limit, the person, and
+    the delays, bills and payments of six months.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Folder that holds `credit_default.csv.gz`; by default, the one that the environment
+        variable `SKCF_DATA` names. Where the file is not there, version 1 of
+        "default-of-credit-card-clients" is downloaded from OpenML by
+        :func:`sklearn.datasets.fetch_openml`, which keeps it in this folder, or by default in
+        scikit-learn's data home.
+
+    Returns
+    -------
+    X : DataFrame of shape (30000, 23)
+        Whole numbers as int64, and three categories as text; nothing is missing.
+    y : Series of int
+        `default_next_month`: 1 for those who did not pay, 0 for those who did.
+    feature_space : FeatureSpace
+        Not fitted. Sex and marriage may not change; age may only rise.
+
+    Raises
+    ------
+    OSError
+        If the file is in no folder and cannot be downloaded.
+    ValueError
+        If what was found has other columns, codes or labels.
+
+    See Also
+    --------
+    fetch_german_credit : A thousand credits, good and bad.
+    fetch_lending_club : Loans from many lenders.
+
+    Notes
+    -----
+    Paying is the favourable class, so an explainer takes ``target_class=0``. The codes of the
+    original [1]_ are written out. Those that its description does not know are "other"; since
+    "other" has no place in an order, `EDUCATION` is no ordinal feature. `PAY_0` is the delay in
+    September and `PAY_2` that in August (there is no `PAY_1`); below 1 there was none. All
+    months may change: what is past is not immutable here, and counterfactuals say "had they
+    paid". The data are published under CC BY 4.0.
+
+    References
+    ----------
+    .. [1] I.-C. Yeh. "Default of Credit Card Clients." UCI Machine Learning Repository, 2009.
+       https://doi.org/10.24432/C55S3H
+
+    Examples
+    --------
+    >>> from skcf.datasets import fetch_credit_default
+    >>> X, y, feature_space = fetch_credit_default()  # doctest: +SKIP
+    >>> y.value_counts().to_dict()  # doctest: +SKIP
+    {0: 23364, 1: 6636}
+    """
+    return _fetch(SOURCES["credit_default"], data_home)
+
+
+@CHECKED
+def fetch_lending_club(*, data_home: str | PathLike | None = None) -> tuple:
+    """Load the Lending Club data: which loans between private people went well.
+
+    9,857 loans of the first quarter of 2016 with 22 features. 517 went badly.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Folder that holds `lending_club.csv.gz`; by default, the one that the environment
+        variable `SKCF_DATA` names. Where the file is not there, it is downloaded from
+        Rdatasets [2]_ by :func:`sklearn.datasets.fetch_file`, which keeps it in this folder, or
+        by default in scikit-learn's data home.
+
+    Returns
+    -------
+    X : DataFrame of shape (9857, 22)
+        Whole numbers as int64, other numbers as float64, and five categories as text; nothing
+        is missing.
+    y : Series of str
+        `Class`, "good" or "bad".
+    feature_space : FeatureSpace
+        Not fitted. The state where a person lives may not change; `term` and `sub_grade` are
+        ordered.
+
+    Raises
+    ------
+    OSError
+        If the file is in no folder and cannot be downloaded.
+    ValueError
+        If what was found has other columns, labels or rows.
+
+    See Also
+    --------
+    fetch_credit_default : Credit cards of which some were not paid back.
+    fetch_credit_data : A bank's credits, with missing values.
+
+    Notes
+    -----
+    Only 5 % are bad: weight the classes, or a classifier will call everybody good. The lender
+    sets `sub_grade` and `int_rate`; to ask what a borrower could do, make them immutable.
+    `emp_length` has a category for those of whom nothing is known, and thus no order. The data
+    come with R's package modeldata [1]_, under the MIT license.
+
+    References
+    ----------
+    .. [1] M. Kuhn. "modeldata: Data Sets Useful for Modeling Examples."
+       https://modeldata.tidymodels.org
+    .. [2] V. Arel-Bundock. "Rdatasets: A collection of datasets originally distributed in R
+       packages." https://vincentarelbundock.github.io/Rdatasets
+
+    Examples
+    --------
+    >>> from skcf.datasets import fetch_lending_club
+    >>> X, y, feature_space = fetch_lending_club()  # doctest: +SKIP
+    >>> y.value_counts().to_dict()  # doctest: +SKIP
+    {'good': 9340, 'bad': 517}
+    """
+    return _fetch(SOURCES["lending_club"], data_home)
+
+
+@CHECKED
+def fetch_credit_data(*, data_home: str | PathLike | None = None) -> tuple:
+    """Load the credit scoring data: which of a bank's credits went well; with missing values.
+
+    4,454 credits with 13 features, about the credit and about the person.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Folder that holds `credit_data.csv.gz`; by default, the one that the environment
+        variable `SKCF_DATA` names. Where the file is not there, it is downloaded from
+        Rdatasets [2]_ by :func:`sklearn.datasets.fetch_file`, which keeps it in this folder, or
+        by default in scikit-learn's data home.
+
+    Returns
+    -------
+    X : DataFrame of shape (4454, 13)
+        Whole numbers as int64, or as float64 where some are missing (`Income`, `Assets`,
+        `Debt`), and four categories as text. 455 values are missing, as NaN.
+    y : Series of str
+        `Status`, "good" or "bad".
+    feature_space : FeatureSpace
+        Not fitted. Age and seniority may only rise; the numbers with missing values are whole.
+
+    Raises
+    ------
+    OSError
+        If the file is in no folder and cannot be downloaded.
+    ValueError
+        If what was found has other columns, labels or rows.
+
+    See Also
+    --------
+    fetch_german_credit : A thousand credits, good and bad.
+    fetch_lending_club : Loans from many lenders.
+
+    Notes
+    -----
+    Age and seniority are years, which pass together. No constraint ties the two. The data come
+    with R's package modeldata [1]_, under the MIT license.
+
+    References
+    ----------
+    .. [1] M. Kuhn. "modeldata: Data Sets Useful for Modeling Examples."
+       https://modeldata.tidymodels.org
+    .. [2] V. Arel-Bundock. "Rdatasets: A collection of datasets originally distributed in R
+       packages." https://vincentarelbundock.github.io/Rdatasets
+
+    Examples
+    --------
+    >>> from skcf.datasets import fetch_credit_data
+    >>> X, y, feature_space = fetch_credit_data()  # doctest: +SKIP
+    >>> int(X.isna().to_numpy().sum())  # doctest: +SKIP
+    455
+    """
+    return _fetch(SOURCES["credit_data"], data_home)
+
+
 def _fetch(source, data_home):
-    """Find a data set, bring it into its form, and describe its features."""
-    folder = data_home if data_home is not None else os.environ.get(DATA_HOME_VARIABLE)
-    path = Path(folder).expanduser() / source.file if folder else None
-    frame = _read(path) if path and path.is_file() else _download(source, data_home, path)
-    X, y = _in_form(frame, source)
+    """Find a table, bring it into its form, and describe its features."""
+    path = local_path(source.file, data_home)
+    if path and path.is_file():
+        frame, origin = _read(path), str(path)
+    else:
+        download = _from_openml if source.openml else _from_web
+        frame, origin = download(source, data_home, path)
+    X, y = _in_form(frame, source, origin)
     return X, y, FeatureSpace(**deepcopy(source.space))
+
+
+def local_path(file, data_home):
+    """Where a file would lie, in the folder given or the one of the environment; else None."""
+    folder = data_home if data_home is not None else os.environ.get(DATA_HOME_VARIABLE)
+    return Path(folder).expanduser() / file if folder else None
 
 
 def _read(path):
@@ -298,36 +357,75 @@ def _read(path):
     return pd.read_csv(path)
 
 
-def _download(source, data_home, path):
-    """Fetch a data set from OpenML, under the local column names."""
-    name, version = source.openml
+def openml(name, version, *, file, path, data_home, as_frame):
+    """Fetch a data set from OpenML, which keeps it in `data_home`."""
+    with _explained(f"{name!r} could not be downloaded from OpenML", file, path):
+        return fetch_openml(name, version=version, data_home=data_home, as_frame=as_frame)
+
+
+@contextmanager
+def _explained(failure, file, path):
+    """Say what was tried, and what else can be done, where a download fails."""
     try:
-        frame = fetch_openml(name, version=version, data_home=data_home, as_frame=True).frame
+        yield
     except OSError as error:
         lack = f"There is no {path}" if path else "No local folder was given"
         raise OSError(
-            f"{lack}, and {name!r} could not be downloaded from OpenML: {error}. The folder that "
-            f"holds {source.file} may be given as data_home, or by the environment variable "
-            f"{DATA_HOME_VARIABLE}."
+            f"{lack}, and {failure}: {error}. The folder that holds {file} may be given as "
+            f"data_home, or by the environment variable {DATA_HOME_VARIABLE}."
         ) from error
-    return frame.rename(columns={theirs: ours for ours, theirs in source.renamed.items()})
 
 
-def _in_form(frame, source):
+def _from_openml(source, data_home, path):
+    """Fetch a table from OpenML, under the local column names."""
+    name, version = source.openml
+    fetched = openml(name, version, file=source.file, path=path, data_home=data_home, as_frame=True)
+    frame = fetched.frame.rename(columns={theirs: ours for ours, theirs in source.renamed.items()})
+    decoded = {
+        column: _decoded(frame[column], texts)
+        for column, texts in source.codes.items()
+        if column in frame
+    }
+    return frame.assign(**decoded), f"{name!r} on OpenML"
+
+
+def _from_web(source, data_home, path):
+    """Fetch a table from where it is published, and check that it is whole."""
+    folder = None if data_home is None else Path(data_home).expanduser()
+    with _explained(f"{source.url} could not be downloaded", source.file, path):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        file = fetch_file(source.url, folder=folder)
+    origin = f"{file}, downloaded from {source.url} (delete it to download it again),"
+    try:
+        frame = _read(file)
+    except ValueError as error:
+        raise ValueError(f"{origin} must be a CSV file: {error}") from error
+    if len(frame) != source.n_rows:
+        raise ValueError(f"{origin} must have {source.n_rows} rows; it has {len(frame)}.")
+    return frame, origin
+
+
+def _in_form(frame, source, origin):
     """Pick the columns, in order and with their dtypes."""
     import pandas as pd
 
-    kinds = {**source.columns, source.target: TEXT}
+    kinds = {**source.columns, source.target: source.target_kind}
     absent = [name for name in kinds if name not in frame.columns]
     if absent:
         raise ValueError(
-            f"{source.file} (or its copy on OpenML) must have the columns {list(kinds)}; it lacks "
-            f"{absent} and has {list(frame.columns)}."
+            f"{origin} must have the columns {list(kinds)}; it lacks {absent} and has "
+            f"{list(frame.columns)}."
         )
-    convert = {TEXT: _as_text, WHOLE: _as_whole}
+    convert = {
+        TEXT: _as_text,
+        WHOLE: _as_whole,
+        WHOLE_OR_MISSING: _as_whole_or_missing,
+        NUMBER: _as_number,
+    }
     frame = pd.DataFrame({name: convert[kind](frame[name]) for name, kind in kinds.items()})
     y = frame.pop(source.target)
-    foreign = sorted(set(y) - set(source.labels), key=str)
+    foreign = sorted(set(y.tolist()) - set(source.labels), key=str)
     if foreign:
         raise ValueError(
             f"{source.target} must hold {list(source.labels)} and nothing else; got {foreign}."
@@ -340,9 +438,31 @@ def _as_text(column):
     return column.astype(object).infer_objects()
 
 
+def _as_number(column):
+    return column.astype("float64")
+
+
 def _as_whole(column):
-    numbers = column.astype("float64")
+    return _checked_whole(_as_number(column)).astype("int64")
+
+
+def _as_whole_or_missing(column):
+    numbers = _as_number(column)
+    _checked_whole(numbers.dropna())
+    return numbers
+
+
+def _checked_whole(numbers):
     wrong = numbers[numbers != numbers.round()]
     if len(wrong):
-        raise ValueError(f"{column.name} must hold whole numbers; got {wrong.iloc[0]}.")
-    return numbers.astype("int64")
+        raise ValueError(f"{numbers.name} must hold whole numbers; got {wrong.iloc[0]}.")
+    return numbers
+
+
+def _decoded(column, texts):
+    """Write out what the numbers of a column stand for."""
+    codes = _as_whole(column)
+    unknown = sorted(set(codes.tolist()) - set(texts))
+    if unknown:
+        raise ValueError(f"{column.name} must hold the codes {sorted(texts)}; got {unknown}.")
+    return codes.map(texts)

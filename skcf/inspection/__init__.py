@@ -1,7 +1,13 @@
 """Displays: counterfactuals as pictures, in scikit-learn's Display convention."""
 
+from skcf.inspection._actionability_display import ActionabilityDisplay
 from skcf.inspection._counterfactual_display import CounterfactualDisplay
 from skcf.inspection._frontier_display import CrowdingFrontierDisplay
 from skcf.inspection._plan_display import PlanDisplay
 
-__all__ = ["CounterfactualDisplay", "CrowdingFrontierDisplay", "PlanDisplay"]
+__all__ = [
+    "ActionabilityDisplay",
+    "CounterfactualDisplay",
+    "CrowdingFrontierDisplay",
+    "PlanDisplay",
+]

@@ -5,9 +5,10 @@ from numbers import Integral
 import numpy as np
 
 from skcf._compat import Interval, validate_params
+from skcf._values import differing, shortened
 from skcf.inspection._panels import draw_panels, new_axes, split_axes
 from skcf.inspection._places import categorical_columns
-from skcf.inspection._values import changes_of_rows, differing, numbers_of, shortened
+from skcf.inspection._values import changes_of_rows, numbers_of
 from skcf.space._containers import Table, checked_container
 
 __all__ = ["CounterfactualDisplay"]

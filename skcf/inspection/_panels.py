@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from skcf.inspection._values import shortened
+from skcf._values import shortened
 
 __all__ = ["draw_panels", "new_axes", "panel_height", "split_axes"]
 

@@ -9,9 +9,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skcf._compat import Interval, validate_params
+from skcf._values import shortened
 from skcf.inspection._panels import BEFORE
 from skcf.inspection._places import axis_of, checked_features
-from skcf.inspection._values import shortened
 from skcf.space._containers import Table
 
 __all__ = ["PlanDisplay"]
