@@ -34,6 +34,11 @@ class Constraints:
         Categorical features with a permitted range; an unseen category is not in it.
     implications : Implications, optional
         Rises that need others; by default, there are none.
+
+    Attributes
+    ----------
+    anchored : ndarray of bool, shape (n_features,)
+        Linked features whose rise needs another one: without a place in the order, they stay.
     """
 
     def __init__(
@@ -49,6 +54,9 @@ class Constraints:
         self.nominal = np.array([feature.kind == "category" for feature in features])
         self.categorical = sorted(permitted)
         self.numeric = np.array([j for j in range(len(features)) if j not in permitted], dtype=int)
+        self.anchored = np.zeros(len(features), dtype=bool)
+        for rule in self.implications.rules:
+            self.anchored[rule.first] = rule.first in self.implications.linked
         self.low, self.high = np.full((2, len(features)), np.nan)
         for j in self.numeric:
             self.low[j], self.high[j] = representable(
@@ -151,7 +159,7 @@ class Constraints:
     def _reachable(self, j, reference):
         """Categories of an ordinal feature that a row may have, shape (n_rows, n_categories)."""
         codes = np.arange(self.features[j].n_categories)
-        if self.direction[j] == 0:
+        if self.direction[j] == 0 and not self.anchored[j]:
             return np.broadcast_to(self.permitted[j], (len(reference), len(codes)))
         ahead = (codes - reference[:, None]) * self.direction[j] >= 0  # False where missing
         return ahead & (reference >= 0)[:, None] & self.permitted[j]
@@ -279,8 +287,9 @@ class Constraints:
         if j in self.permitted:
             placed_x, placed_y = placed_x & (x >= 0), placed_y & (y >= 0)
         rules = [(y - x) * direction < 0] if direction else []
-        if not placed_y.all() or (direction and not placed_x.all()):
-            rules.append((~placed_y | (~placed_x & (direction != 0))) & ~same(x, y))
+        stays = bool(direction) or self.anchored[j]
+        if not placed_y.all() or (stays and not placed_x.all()):
+            rules.append((~placed_y | (~placed_x & stays)) & ~same(x, y))
         if self.integer[j] and np.any(y != np.rint(y)):
             rules.append(placed_y & (y != np.rint(y)) & ~same(x, y))
         return np.logical_or.reduce(np.broadcast_arrays(*rules)) if rules else None

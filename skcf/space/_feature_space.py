@@ -80,7 +80,8 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         Rises that need others: with ``{"degree": ("age", 2)}``, if the degree rises by k, the
         age has to rise by at least 2 k. The amount is 1 where none is given. Numbers rise by
         their units, ordinal categories by steps of their order. A missing value neither rises nor
-        has to.
+        has to. Linked columns that miss a value, or hold a tuple that fit did not see, stay where
+        their rise needs another one, and nothing rises that needs theirs.
 
     Attributes
     ----------

@@ -75,7 +75,7 @@ class LinkedFeature(CategoricalFeature):
                 f"linked_features names {self._labels()}, which have {self.n_categories} different "
                 f"rows of {n_rows}: they do not look like several writings of one thing.",
                 UserWarning,
-                stacklevel=8,
+                stacklevel=7,
             )
 
     def _labels(self):

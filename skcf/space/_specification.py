@@ -280,8 +280,7 @@ def build_constraints(space, features, columns):
 
 def _implications(spec, features, owner, columns):
     """The implications, and the heights of the categories that they speak of."""
-    rules: list[Implication] = []
-    by_column: dict[int, int] = {}
+    rules, by_column = [], {}
     for j, needs in columns.by_position(spec, "implications").items():
         for key, amount in _needs(needs, columns.labels[j]):
             k = columns.position(key, "implications")
@@ -295,7 +294,8 @@ def _implications(spec, features, owner, columns):
             rules.append(Implication(owner[j], owner[k], amount))
     check_acyclic(rules, [feature.name for feature in features])
     heights = {i: _heights(features[i], j) for i, j in by_column.items()}
-    return Implications(rules, {i: h for i, h in heights.items() if h is not None})
+    linked = {i for i in by_column if isinstance(features[i], LinkedFeature)}
+    return Implications(rules, {i: h for i, h in heights.items() if h is not None}, linked)
 
 
 def _needs(spec, label):
