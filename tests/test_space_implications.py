@@ -12,6 +12,9 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from skcf import FeatureSpace, NearestExplainer
+from skcf._classifiers import read_classifier
+from skcf._oracle import Oracle
+from skcf._refine import INNER_STEP, refine
 from skcf.collective._move_costs import MoveCosts, unconstrained
 
 pd = pytest.importorskip("pandas")
@@ -425,6 +428,51 @@ def test_all_pairs_are_told_as_one_by_one(given_parameters, R, Z):
     assert_array_equal(pairs.feasible(), np.isfinite(expected).any(axis=1))
     free = MoveCosts(unconstrained(space), movers, targets, "cityblock")
     assert np.isfinite(free.pairs(rows, columns)).all()
+
+
+def test_tiles_let_linked_columns_without_a_height_stay():
+    rows = X.assign(title=["none", "ba", "ma", "dr"])
+    space = fitted({"degree": "age"}, rows, linked_features=[["title", "degree"]])
+    Z = space.transform(rows)
+    Z[1, 1] = -1
+    Y = Z[[0, 2, 3]]  # all have a height
+    tile = MoveCosts(space, Z, Y, "cityblock").reduced(np.zeros(4), np.zeros(3))
+    expected = space.costs_.pairwise(Z, Y)
+    assert np.isinf(expected[1]).all()
+    np.testing.assert_allclose(tile(slice(None), slice(None)), expected)
+
+
+# ---------------------------------------------------------------- refining
+
+
+def refined(rule, start, implications=None, **parameters):
+    """The first row after refining from a start."""
+    space = fitted(implications or {"degree": ("age", 2)}, **parameters)
+    before, start = X.iloc[[0]], X.iloc[[0]].assign(**start)
+    table = space._tabulate(before)
+    oracle = Oracle(read_classifier(rule, space, space._tabulate(X)), space, table)
+    Z, start = space.transform(before), space.transform(start)
+    ends = refine(Z, start, np.zeros(1, int), np.ones(1, int), oracle)
+    assert space.constraints_.feasible(ends, Z).all()
+    end = space.inverse_transform(ends, reference=before)
+    assert rule(end).all()
+    return end.iloc[0].to_dict()
+
+
+def test_what_only_a_rise_needed_goes_after_it():
+    end = refined(lambda rows: rows["wage"] >= 4, {"degree": 3, "age": 60, "wage": 5.0})
+    assert end == X.iloc[0].to_dict() | {"wage": end["wage"]}
+    assert 4 <= end["wage"] < 4.1
+
+
+def test_what_a_rise_needs_is_shortened_no_further():
+    end = refined(lambda rows: rows["degree"] >= 2, {"degree": 3, "age": 60, "wage": 5.0})
+    assert end == X.iloc[0].to_dict() | {"degree": 2, "age": 24}
+    chain = {"degree": ("age", 2), "age": ("wage", 0.5)}
+    start = {"degree": 3, "age": 60, "wage": 30.0}
+    end = refined(lambda rows: rows["degree"] >= 1, start, chain)
+    assert (end["degree"], end["age"]) == (1, 22)
+    assert 2.5 <= end["wage"] <= 2.5 + 27.5 * INNER_STEP, "a step inside, where labels are all"
 
 
 # ---------------------------------------------------------------- brute force on a small grid
