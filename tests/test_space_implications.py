@@ -162,6 +162,9 @@ def test_linked_columns_without_a_height_stay_and_hold_others_back():
     assert not first.feasible(unseen, wish).any()
     assert np.isinf(first.pairwise_cost(unseen, wish)).all()
     pd.testing.assert_frame_equal(first.project_rows(wish, unseen), unseen.assign(age=60))
+    gone = rows.astype({"degree": float}).iloc[[0]].assign(title=None, degree=np.nan)
+    free = fitted({"degree": "age"}, rows.astype({"degree": float}), linked_features=groups)
+    assert free.feasible(gone, gone.assign(title="ma", degree=2.0)).all()
     second = fitted({"age": "degree"}, rows, linked_features=groups)
     assert not second.feasible(unseen, wish).any()
     assert np.isinf(second.pairwise_cost(unseen, wish)).all()
@@ -357,13 +360,13 @@ def shortfall(z, reference, implications):
     at = dict(zip(FEATURES, zip(reference, z, strict=True), strict=True))
     for first, needs in implications.items():
         x, y = (height(first, code) for code in at[first])
-        if first == "rank" and x is None and y is not None:
+        if first == "rank" and at[first][0] < 0 and y is not None:
             return Fraction(1000)
         if x is None or y is None or y <= x:
             continue
         for second, amount in needs:
             u, v = (height(second, code) for code in at[second])
-            if u is None and second == "rank":
+            if second == "rank" and at[second][0] < 0:
                 return Fraction(1000)
             if u is not None and v is not None:
                 worst = max(worst, Fraction(amount) * (y - x) - (v - u))

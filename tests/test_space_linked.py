@@ -6,6 +6,8 @@ import warnings
 import numpy as np
 import pytest
 from conftest import EXPLAINERS, boosted_pipeline
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
@@ -166,7 +168,7 @@ def gaps():
 def test_a_missing_member_is_kept_with_what_stands_beside_it():
     rows = gaps()
     space = fitted(rows)
-    assert_array_equal(np.isnan(space.transform(rows)[:, 1]), [0, 1, 0, 1, 0, 0])
+    assert_array_equal(space.transform(rows)[:, 1], [1, -3, 3, -4, 2, 0])
     back = space.inverse_transform(space.transform(rows), reference=rows)
     pd.testing.assert_frame_equal(back, rows)
     assert space.feasible(rows, rows).all()
@@ -179,14 +181,70 @@ def test_a_missing_member_is_kept_with_what_stands_beside_it():
     assert not space.feasible(full, rows.iloc[[1]]).any()
 
 
-def test_what_stands_beside_a_gap_needs_the_rows():
+def test_gaps_are_told_apart_and_written_without_their_rows():
     rows = gaps()
+    rows.loc[4, ["level", "years"]] = [None, np.nan]
     space = fitted(rows)
-    with pytest.raises(ValueError, match=r"\['level', 'years'\] are linked, and some rows miss"):
-        space.inverse_transform(space.transform(rows))
-    rows.loc[[1, 3], ["level", "years"]] = [None, np.nan]
-    space = fitted(rows)
-    pd.testing.assert_frame_equal(space.inverse_transform(space.transform(rows)), rows)
+    Z = space.transform(rows)
+    assert np.isnan(Z[4, 1])
+    assert Z[1, 1] != Z[3, 1]
+    pd.testing.assert_frame_equal(space.inverse_transform(Z), rows)
+    shuffled = rows.sample(frac=1, random_state=0)
+    assert_array_equal(fitted(shuffled).transform(rows), Z)
+    cost = space.pairwise_cost(rows, rows)
+    assert_array_equal(np.isfinite(cost[[1, 1, 3, 3, 4, 4], [1, 3, 3, 1, 4, 1]]), [1, 0] * 3)
+    # one that fit did not see needs its row
+    new = rows.iloc[[1]].assign(level="master")
+    assert space.transform(new)[0, 1] == -1
+    with pytest.raises(ValueError, match="give the rows that they come from"):
+        space.inverse_transform(space.transform(new))
+    pd.testing.assert_frame_equal(space.inverse_transform(space.transform(new), new), new)
+    both = space.pairwise_cost(new, pd.concat([new, rows]))[0]
+    assert_array_equal(np.isfinite(both), [True, *(Z[:, 1] >= 0)])
+
+
+@pytest.mark.parametrize(
+    ("permitted", "kept"),
+    [
+        ({"years": (11, 20)}, [True, True]),
+        ({"years": (13, 20)}, [True, False]),
+        ({"level": ["college", "bachelor"]}, [False, True]),
+        ({"level": ["college", "bachelor"], "years": (13, 20)}, [False, False]),
+    ],
+)
+def test_values_beside_a_gap_stay_where_they_are_in_range(permitted, kept):
+    rows = gaps().iloc[[1, 3]]
+    space = fitted(gaps(), permitted_range=permitted)
+    assert_array_equal(space.feasible(rows, rows), kept)
+    projected = space.project_rows(rows, rows)
+    assert space.feasible(rows, projected).all()
+    assert_array_equal(space.transform(projected)[:, 1] < 0, kept)
+
+
+CODES = st.lists(st.none() | st.integers(-6, 5) | st.floats(-9, 9), min_size=6, max_size=6)
+SPACES = {
+    "free": {},
+    "rising": {"change_direction": {"years": 1}},
+    "ranged": {"permitted_range": {"years": (11, 16)}},
+    "implied": {"implications": {"years": "age"}, "permitted_range": {"age": (20, 50)}},
+}
+
+
+@pytest.mark.parametrize("parameters", SPACES.values(), ids=SPACES)
+@settings(deadline=None, derandomize=True, max_examples=25)
+@given(CODES)
+def test_any_floats_project_to_rows_that_can_be_decoded(parameters, codes):
+    rows = gaps()
+    space = fitted(rows, **parameters)
+    R = space.transform(rows)
+    Z = R.copy()
+    Z[:, 1] = np.array(codes, dtype=float)
+    projected = space.project(Z, R)
+    assert_array_equal(space.project(projected, R), projected)
+    back = space.inverse_transform(projected, reference=rows)
+    assert_array_equal(space.transform(back), projected)
+    stuck = space.constraints_.blocked(R).any(axis=1)
+    assert_array_equal(space.feasible(rows, back), ~stuck)
 
 
 def test_an_unseen_tuple_is_kept_and_never_proposed():
@@ -408,6 +466,7 @@ def test_every_explainer_keeps_pairs_and_implications(Explainer, linked_populati
     queries, _ = people(200, seed=1)
     queries.loc[queries.index[:10], ["level", "years"]] = ["master", 10.0]  # unseen
     result = quietly(explainer.explain, queries)
+    assert set(result.status) <= {"already_target", "found", "infeasible"}
     assert (result.status == "found").sum() > 60
     assert_pairs_and_implication_hold(queries, result.X_cf)
     rose = (result.X_cf["years"] > queries["years"]).to_numpy()

@@ -4,9 +4,9 @@ A degree takes years: who is told to have one must be told to be older. If the f
 rises by k, the second has to rise by at least ``amount * k``; where the first does not rise,
 nothing is asked of the second. Features are measured by heights: numbers by their values,
 ordinal categories by their steps. A value without a height (missing, or a category that fit
-did not see) neither rises nor has to. Of linked columns without a height, the one that an
-implication is about may well have a value: so nothing rises that needs them to, and what
-starts from them stays (see `Constraints.anchored`).
+did not see) neither rises nor has to. But of linked columns with a gap, or a tuple that fit did
+not see, the one that an implication is about may well have a value: so nothing rises that needs
+them to, and they stay where an implication starts from them (see `Constraints.anchored`).
 """
 
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ class Implications:
             y, has, y_rounding = self._ahead(rule, Z)
             behind = has + y_rounding < had - x_rounding
             if rule.second in self.linked:
-                behind |= np.isnan(self.heights(rule.second, reference[..., rule.second]))
+                behind |= reference[..., rule.second] < 0  # its rise is not known
             broken |= (y > x) & behind
         return broken
 
@@ -152,8 +152,9 @@ class Leeway:
             if rule.first == j:
                 other = self.values[rule.second].start
                 room = np.fmax(self.most[rule.second] - other, 0)
-                # where it has no height, nothing is asked of it, or nothing can be known
-                room[np.isnan(other)] = 0.0 if rule.second in self.implications.linked else np.inf
+                room[np.isnan(other)] = np.inf  # nothing is asked of it
+                if rule.second in self.implications.linked:
+                    room[self.reference[:, rule.second] < 0] = 0.0
                 bound = np.fmin(bound, start + room / rule.amount)
         return bound
 
