@@ -324,8 +324,6 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
             )
         results = [self._solve(group, rng) for group in population.movers]
         self._index = oracle.origin.index
-        # codes alone do not tell what stood beside a gap in linked columns
-        self._origin = None if self.feature_space_.encoding_.is_exact else oracle.origin
         self._keep(population, results)
         self._report(population, results, labels, weight)
 
@@ -411,9 +409,7 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
         distinct = self._population.distinct
         Z, own = distinct.Z[distinct.of_row], distinct.labels[distinct.of_row]
         space = self.feature_space_
-        origin = self._origin
-        if origin is None:
-            origin = replace(space.encoding_.decoder()(Z), index=self._index)
+        origin = replace(space.encoding_.decoder()(Z), index=self._index)
         oracle = Oracle(self._reader, space, origin)
         details, Z_cf = self._details_of_the_rest(len(Z)), Z.copy()
         rows = np.flatnonzero(self._is_needed(own))
@@ -477,17 +473,10 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
             by_mass=self.solver == "sinkhorn" or self.reg is not None,
         )
         posted = self._posted
-        self.targets_ = self._written_targets(population).container()
+        self.targets_ = self.feature_space_.encoding_.decoder()(posted.Z).container()
         prices, masses = np.vstack(list(posted.prices.values())), list(posted.masses.values())
         self.prices_ = prices if several else prices[0]
         self.target_mass_ = np.vstack(masses) if several else masses[0]
-
-    def _written_targets(self, population):
-        """The targets as rows."""
-        if self._origin is None:
-            return self.feature_space_.encoding_.decoder()(self._posted.Z)
-        _, first = np.unique(population.distinct.of_row, return_index=True)
-        return replace(self._origin, index=None).take(first[population.targets])
 
     def _report(self, population, results, labels, weight):
         """Set the public attributes that tell of the plan."""

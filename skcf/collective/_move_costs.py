@@ -220,6 +220,7 @@ class MoveCosts(PairCost):
             for j in np.flatnonzero(~constraints.frozen)
             if constraints.forbids(j, self.X[:1, j], self.Y[:, j]) is not None
             or constraints.direction[j]
+            or constraints.anchored[j]
         ]
 
     def _is_masked(self):

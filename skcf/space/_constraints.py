@@ -34,11 +34,27 @@ class Constraints:
         Categorical features with a permitted range; an unseen category is not in it.
     implications : Implications, optional
         Rises that need others; by default, there are none.
+    permitted_gaps : dict of int -> ndarray of float64, optional
+        Codes of the tuples with gaps that restricted linked features may keep.
+
+    Attributes
+    ----------
+    anchored : ndarray of bool, shape (n_features,)
+        Linked features whose rise needs another one: if known in part, or not seen, they stay.
     """
 
     def __init__(
-        self, features, frozen, direction, bounds, permitted, restricted, implications=None
+        self,
+        features,
+        frozen,
+        direction,
+        bounds,
+        permitted,
+        restricted,
+        implications=None,
+        permitted_gaps=None,
     ):
+        self.permitted_gaps = permitted_gaps or {}
         self.implications = Implications() if implications is None else implications
         self.features = features
         self.frozen = frozen
@@ -49,6 +65,9 @@ class Constraints:
         self.nominal = np.array([feature.kind == "category" for feature in features])
         self.categorical = sorted(permitted)
         self.numeric = np.array([j for j in range(len(features)) if j not in permitted], dtype=int)
+        self.anchored = np.zeros(len(features), dtype=bool)
+        for rule in self.implications.rules:
+            self.anchored[rule.first] = rule.first in self.implications.linked
         self.low, self.high = np.full((2, len(features)), np.nan)
         for j in self.numeric:
             self.low[j], self.high[j] = representable(
@@ -145,14 +164,15 @@ class Constraints:
         last = self.features[j].n_categories - 1
         if last < 0:  # a column that was missing throughout
             return reference
-        kept = np.isnan(codes) | (codes == UNSEEN) | (codes == FOREIGN)
+        kept = np.isnan(codes) | np.isin(codes, [UNSEEN, FOREIGN, *self.features[j].gap_codes])
         return np.where(kept, reference, np.clip(np.rint(codes), 0, last))
 
     def _reachable(self, j, reference):
         """Categories of an ordinal feature that a row may have, shape (n_rows, n_categories)."""
         codes = np.arange(self.features[j].n_categories)
         if self.direction[j] == 0:
-            return np.broadcast_to(self.permitted[j], (len(reference), len(codes)))
+            free = np.broadcast_to(self.permitted[j], (len(reference), len(codes)))
+            return free & ~(reference < 0)[:, None] if self.anchored[j] else free
         ahead = (codes - reference[:, None]) * self.direction[j] >= 0  # False where missing
         return ahead & (reference >= 0)[:, None] & self.permitted[j]
 
@@ -194,11 +214,15 @@ class Constraints:
         return self._reachable(j, reference)
 
     def _is_permitted(self, j, codes):
-        """Missing values may stay; unseen ones may where the categories are not restricted."""
+        """Missing values may stay; unseen ones may where the categories are not restricted.
+
+        Tuples with gaps may where their values are in range.
+        """
         seen = codes >= 0
         permitted = self.permitted[j]
         listed = permitted[np.where(seen, codes, 0).astype(np.intp)] if len(permitted) else seen
-        return np.where(seen, listed, np.isnan(codes) | (j not in self.restricted))
+        kept = np.isnan(codes) | (j not in self.restricted)
+        return np.where(seen, listed, kept | np.isin(codes, self.permitted_gaps.get(j, ())))
 
     def intervals(self, reference):
         """Find the numbers that the features of some rows may have, implications aside.
@@ -320,8 +344,9 @@ class Constraints:
         if j in self.permitted:
             placed_x, placed_y = placed_x & (x >= 0), placed_y & (y >= 0)
         rules = [(y - x) * direction < 0] if direction else []
-        if not placed_y.all() or (direction and not placed_x.all()):
-            rules.append((~placed_y | (~placed_x & (direction != 0))) & ~same(x, y))
+        stays = ~placed_x if direction else x < 0 if self.anchored[j] else np.False_
+        if not placed_y.all() or stays.any():
+            rules.append((~placed_y | stays) & ~same(x, y))
         if self.integer[j] and np.any(y != np.rint(y)):
             rules.append(placed_y & (y != np.rint(y)) & ~same(x, y))
         return np.logical_or.reduce(np.broadcast_arrays(*rules)) if rules else None

@@ -35,11 +35,6 @@ class Encoding:
         """How the columns are handled."""
         return BACKENDS[self.backend_name]
 
-    @property
-    def is_exact(self):
-        """Whether the rows seen in fit can be decoded without them, but for missing markers."""
-        return not any(getattr(feature, "has_partial_gaps", False) for feature in self.features)
-
     def conform(self, table):
         """Write a table in the container seen in fit."""
         return table.converted(self.backend, self.names)

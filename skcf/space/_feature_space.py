@@ -80,7 +80,8 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         Rises that need others: with ``{"degree": ("age", 2)}``, if the degree rises by k, the
         age has to rise by at least 2 k. The amount is 1 where none is given. Numbers rise by
         their units, ordinal categories by steps of their order. A missing value neither rises nor
-        has to.
+        has to. Linked columns of which some are missing, or with a tuple that fit did not see,
+        stay where their rise needs another one, and nothing rises that needs theirs.
 
     Attributes
     ----------
@@ -205,6 +206,12 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
             are not one a row, if one is negative or not finite, or if all are zero.
         TypeError
             If a column is neither numeric nor categorical.
+
+        Warns
+        -----
+        UserWarning
+            If linked columns hold so many different tuples that they do not look like several
+            writings of one thing.
         """
         with unchanged_on_failure(self):
             self._fit(X, sample_weight)
@@ -243,7 +250,8 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         -------
         Z : ndarray of float64, shape (n_samples, n_features)
             Numbers as they are, categories as positions in `categories_`, missing values as
-            NaN, categories that fit did not see as -1.
+            NaN, categories that fit did not see as -1; linked columns of which some are missing
+            as -3 and below.
         """
         check_is_fitted(self)
         return self._encode(self._tabulate(X))
@@ -467,7 +475,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         for j in self.constraints_.categorical:
             feature, codes = self.encoding_.features[j], Z[:, j]
             wrong = (codes != np.rint(codes)) | (codes >= feature.n_categories) | (codes < UNSEEN)
-            wrong &= ~np.isnan(codes)
+            wrong &= ~np.isnan(codes) & ~np.isin(codes, feature.gap_codes)
             if wrong.any():
                 raise ValueError(
                     f"{codes[wrong][0]} is no code of {feature.name!r}, which has categories 0 to "
@@ -486,7 +494,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
     def _check_kept(self, Z, reference):
         """What only the reference rows can say must be what they say."""
         kept = np.isnan(Z)
-        kept[:, self.constraints_.categorical] |= Z[:, self.constraints_.categorical] == UNSEEN
+        kept[:, self.constraints_.categorical] |= Z[:, self.constraints_.categorical] < 0
         other = kept & ~same(Z, reference)
         if other.any():
             names = [self.encoding_.features[j].name for j in np.flatnonzero(other.any(axis=0))]

@@ -7,6 +7,7 @@ own, which can be kept from a reference row and never be proposed.
 """
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -155,9 +156,18 @@ class CategoricalFeature:
         What error messages and results call it.
     ordered : bool
         Whether the categories have an order, which direction and distance follow.
+
+    Attributes
+    ----------
+    gap_codes : sequence of float
+        Codes of values seen in fit that can be kept and are never proposed; of linked columns.
+    next_unseen : float
+        Code of the first of several unseen categories that are told apart.
     """
 
     integer = False
+    gap_codes: Any = ()
+    next_unseen = UNSEEN
 
     def __init__(self, positions, name, ordered=False):
         self.positions = positions
@@ -276,7 +286,7 @@ class CategoricalFeature:
             foreign = [gaps[rows[i]] or keys[i] != theirs[rows[i]] for i in new]
             codes[new[foreign]] = FOREIGN
         elif unseen is not None:
-            codes[new] = [unseen.setdefault(keys[i], UNSEEN - len(unseen)) for i in new]
+            codes[new] = [unseen.setdefault(keys[i], self.next_unseen - len(unseen)) for i in new]
         return codes
 
     def as_floats(self, table):

@@ -4,7 +4,9 @@ A degree takes years: who is told to have one must be told to be older. If the f
 rises by k, the second has to rise by at least ``amount * k``; where the first does not rise,
 nothing is asked of the second. Features are measured by heights: numbers by their values,
 ordinal categories by their steps. A value without a height (missing, or a category that fit
-did not see) neither rises nor has to.
+did not see) neither rises nor has to. But of linked columns with a gap, or a tuple that fit did
+not see, the one that an implication is about may well have a value: so nothing rises that needs
+them to, and they stay where an implication starts from them (see `Constraints.anchored`).
 """
 
 from dataclasses import dataclass
@@ -47,6 +49,8 @@ class Implications:
         The implications.
     heights : dict of int -> ndarray of float64, shape (n_categories,)
         For each categorical feature in them, the height of each category, all different.
+    linked : set of int
+        Features that are linked columns.
 
     Attributes
     ----------
@@ -59,10 +63,11 @@ class Implications:
         If a feature needs itself to rise.
     """
 
-    def __init__(self, rules=(), heights=None):
+    def __init__(self, rules=(), heights=None, linked=()):
         self.rules = list(rules)
+        self.linked = set(linked)
         self.category_heights = heights or {}
-        needs: dict[int, set] = {rule.second: set() for rule in self.rules}
+        needs = {rule.second: set() for rule in self.rules}
         for rule in self.rules:
             needs[rule.second].add(rule.first)
         self.order = list(TopologicalSorter(needs).static_order())
@@ -94,7 +99,10 @@ class Implications:
         for rule in self.rules:
             x, had, x_rounding = self._ahead(rule, reference)
             y, has, y_rounding = self._ahead(rule, Z)
-            broken |= (y > x) & (has + y_rounding < had - x_rounding)
+            behind = has + y_rounding < had - x_rounding
+            if rule.second in self.linked:
+                behind |= reference[..., rule.second] < 0  # its rise is not known
+            broken |= (y > x) & behind
         return broken
 
     def _ahead(self, rule, Z):
@@ -129,13 +137,10 @@ class Leeway:
     def __init__(self, constraints, reference):
         self.implications = constraints.implications
         self.reference = reference
-        self.values = {
-            j: (_Levels if j in constraints.permitted else _Numbers)(
-                constraints, j, reference[:, j]
-            )
-            for j in self.implications.order
-        }
-        self.most = {}
+        self.values, self.most = {}, {}
+        for j in self.implications.order:
+            allowed = _Levels if j in constraints.permitted else _Numbers
+            self.values[j] = allowed(constraints, j, reference[:, j])
         for j in reversed(self.implications.order):
             self.most[j] = self.values[j].at_most(self._affordable(j))
 
@@ -148,6 +153,8 @@ class Leeway:
                 other = self.values[rule.second].start
                 room = np.fmax(self.most[rule.second] - other, 0)
                 room[np.isnan(other)] = np.inf  # nothing is asked of it
+                if rule.second in self.implications.linked:
+                    room[self.reference[:, rule.second] < 0] = 0.0
                 bound = np.fmin(bound, start + room / rule.amount)
         return bound
 

@@ -3,6 +3,10 @@
 A linked feature is a categorical feature over several columns of any kind: its categories
 are the tuples of values that fit saw. What a single column says about itself (its order,
 its values as numbers) stays with the members.
+
+A row that misses all members is missing. One that misses some of them holds a tuple with gaps,
+which is never proposed, like an unseen category; those that fit saw have codes of their own, so
+that they are told apart, and can be written without the row that they come from.
 """
 
 import warnings
@@ -14,8 +18,8 @@ from skcf.space._features import FOREIGN, CategoricalFeature
 
 __all__ = ["LinkedFeature"]
 
-PARTIAL = -2
-"""Marks rows that miss some of the members' values, not all."""
+FIRST_GAP = FOREIGN - 1
+"""Code of the first tuple with gaps; those of the others are below."""
 
 MANY = 50
 """More tuples than this, in more than half as many as rows, are not two writings of one thing."""
@@ -39,15 +43,27 @@ class LinkedFeature(CategoricalFeature):
         self.members = members
 
     def fit(self, table, categories=None, sample_weight=None):
-        """Learn the tuples seen, and in which order they stand."""
+        """Learn the tuples seen, and in which order they stand; and those with gaps."""
         keys, missing = self._keys(table)
-        codes = np.column_stack([member.encode(table) for member in self.members])
-        first = {key: row for row, key in enumerate(keys) if not missing[row]}
-        places = codes[list(first.values())]
-        order = self._order(places)
-        tuples = list(first)
-        super().fit(table, [tuples[i] for i in order], sample_weight)
-        self._settle(places[order], tuples)
+        seen = {key: row for row, key in reversed(list(enumerate(keys))) if not missing[row]}
+        whole = [key for key in seen if None not in key]
+        gaps = sorted((key for key in seen if None in key), key=_sortable)
+        places = np.column_stack([member.encode(table) for member in self.members])
+        order = self._order(places[[seen[key] for key in whole]])
+        self.categories = [whole[i] for i in order]
+        self.n_categories = len(self.categories)
+        self.gap_codes = FIRST_GAP - np.arange(len(gaps), dtype=np.float64)
+        self.next_unseen = FIRST_GAP - len(gaps)
+        self._code = {key: code for code, key in enumerate(self.categories)}
+        self._code |= dict(zip(gaps, self.gap_codes.tolist(), strict=True))
+        rows = [seen[key] for key in [*self.categories, *gaps]]
+        self._settle(places[rows])
+        codes = self.encode(table)
+        self.counts = self._counts(np.where(codes >= 0, codes, -1).astype(np.intp), sample_weight)
+        marker = np.flatnonzero(missing)[:1].tolist()
+        self._marker = len(rows) if marker else None
+        rows = np.array([*rows, *marker], dtype=np.intp)
+        self._pool = [table.backend.take(table.columns[j], rows) for j in self.positions]
         self._warn_of_many(table.n_rows)
         return self
 
@@ -60,10 +76,10 @@ class LinkedFeature(CategoricalFeature):
                 return np.argsort(column)
         return np.lexsort(places.T[::-1])
 
-    def _settle(self, places, tuples):
+    def _settle(self, places):
         """Keep where each tuple stands by each member, and which way it goes along the order."""
         self._places = places
-        steps = np.diff(places, axis=0)
+        steps = np.diff(places[: self.n_categories], axis=0)
         self._signs = [
             1 if member.kind == CATEGORY else int(np.all(step > 0)) or -int(np.all(step < 0))
             for step, member in zip(steps.T, self.members, strict=True)
@@ -75,7 +91,7 @@ class LinkedFeature(CategoricalFeature):
                 f"linked_features names {self._labels()}, which have {self.n_categories} different "
                 f"rows of {n_rows}: they do not look like several writings of one thing.",
                 UserWarning,
-                stacklevel=8,
+                stacklevel=7,
             )
 
     def _labels(self):
@@ -108,53 +124,49 @@ class LinkedFeature(CategoricalFeature):
         return self.members[self.positions.index(position)]
 
     def places(self, position):
-        """Where each tuple stands by one column: its numbers, or codes of its categories."""
+        """Where each tuple stands by one column: its numbers, or codes of its categories.
+
+        Parameters
+        ----------
+        position : int
+            A member's column.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_categories + n_gaps,)
+            The tuples with gaps come last; NaN where they miss this value.
+        """
         return self._places[:, self.positions.index(position)]
 
     def _keys(self, table):
-        """A tuple of values a row, None where one is missing; and which rows miss some."""
-        values = [_values(member, table) for member in self.members]
-        missing = self._gaps(table).any(axis=1)
-        return list(zip(*values, strict=True)), missing
-
-    def _gaps(self, table):
-        """Which values are missing, shape (n_rows, n_members)."""
-        return np.column_stack([table.backend.missing(table.columns[j]) for j in self.positions])
-
-    def _native_categories(self, table, codes):
-        """What a missing value is written as is known only where all members are missing."""
-        gaps = self._gaps(table)
-        partial = gaps.any(axis=1) & ~gaps.all(axis=1)
-        self.has_partial_gaps = bool(partial.any())
-        return super()._native_categories(table, np.where(partial, PARTIAL, codes))
-
-    def encode(self, table, origin=None, rows=None, unseen=None):
-        """Find the code of each row; see `CategoricalFeature.encode`."""
-        codes = super().encode(table, origin, rows, unseen)
-        gaps = np.flatnonzero(np.isnan(codes))
-        if len(gaps) and origin is not None:  # a value beside the gap must be kept as well
-            keys, theirs = self._keys(table)[0], self._keys(origin)[0]
-            differ = [None in theirs[rows[i]] and keys[i] != theirs[rows[i]] for i in gaps]
-            codes[gaps[differ]] = FOREIGN
-        return codes
+        """A tuple of values a row, None where one is missing; and which rows miss them all."""
+        keys = list(zip(*[_values(member, table) for member in self.members], strict=True))
+        missing = [all(value is None for value in key) for key in keys]
+        return keys, np.array(missing, dtype=bool)
 
     def _check_type(self, key):
         """Check each value that its own column has not seen."""
         for member, value in zip(self.members, key, strict=True):
-            if isinstance(member, CategoricalFeature) and value not in member.categories:
+            known = value is None or not isinstance(member, CategoricalFeature)
+            if not known and value not in member.categories:
                 member._check_type(value)
 
     def _marker_position(self, codes):
-        if np.isnan(codes).any() and self.has_partial_gaps:
-            raise ValueError(
-                f"Columns {self._labels()} are linked, and some rows miss only some of their "
-                "values; give the rows that they come from as reference to keep the others."
-            )
-        return super()._marker_position(codes)
+        """Where the pool has missing values, and tuples with gaps."""
+        known = np.isin(codes, self.gap_codes)
+        positions = np.where(known, self.n_categories + FIRST_GAP - codes, 0)
+        if not known.all():
+            positions[~known] = super()._marker_position(codes[~known])
+        return positions
 
     def as_floats(self, table):
         """Write each column as floats, by itself."""
         return [member.encode(table) for member in self.members]
+
+
+def _sortable(key):
+    """Values of several types, and gaps, in an order that does not depend on the rows'."""
+    return [(value is None, type(value).__name__, value) for value in key]
 
 
 def _values(member, table):

@@ -250,7 +250,7 @@ def build_constraints(space, features, columns):
     for j in columns.positions(space.immutable_features, "immutable_features"):
         frozen[owner[j]] = True
     direction = _directions(space.change_direction, features, owner, columns)
-    bounds = {}
+    bounds, gaps = {}, {}
     permitted = {
         i: np.ones(feature.n_categories, dtype=bool)
         for i, feature in enumerate(features)
@@ -263,7 +263,10 @@ def build_constraints(space, features, columns):
         if owner[j] not in permitted:
             bounds[owner[j]] = _numeric_bounds(spec, feature)
         elif isinstance(feature, LinkedFeature):
-            permitted[owner[j]] &= _permitted_tuples(spec, feature, j)
+            inside = _permitted_tuples(spec, feature, j)
+            permitted[owner[j]] &= inside[: feature.n_categories]
+            kept = feature.gap_codes[inside[feature.n_categories :]]
+            gaps[owner[j]] = np.intersect1d(gaps.get(owner[j], kept), kept)
         elif len(feature.positions) > 1:
             low, high = _checked_bounds(spec, feature)
             members = np.array(feature.categories).reshape(-1, len(feature.positions))
@@ -275,13 +278,14 @@ def build_constraints(space, features, columns):
         if len(mask) and not mask.any():
             raise ValueError(f"permitted_range leaves no category of {features[i].name!r}.")
     implications = _implications(space.implications, features, owner, columns)
-    return Constraints(features, frozen, direction, bounds, permitted, restricted, implications)
+    return Constraints(
+        features, frozen, direction, bounds, permitted, restricted, implications, gaps
+    )
 
 
 def _implications(spec, features, owner, columns):
     """The implications, and the heights of the categories that they speak of."""
-    rules: list[Implication] = []
-    by_column: dict[int, int] = {}
+    rules, by_column = [], {}
     for j, needs in columns.by_position(spec, "implications").items():
         for key, amount in _needs(needs, columns.labels[j]):
             k = columns.position(key, "implications")
@@ -295,7 +299,8 @@ def _implications(spec, features, owner, columns):
             rules.append(Implication(owner[j], owner[k], amount))
     check_acyclic(rules, [feature.name for feature in features])
     heights = {i: _heights(features[i], j) for i, j in by_column.items()}
-    return Implications(rules, {i: h for i, h in heights.items() if h is not None})
+    linked = {i for i in by_column if isinstance(features[i], LinkedFeature)}
+    return Implications(rules, {i: h for i, h in heights.items() if h is not None}, linked)
 
 
 def _needs(spec, label):
@@ -336,7 +341,7 @@ def _heights(feature, position):
     if feature.kind in (INTEGER, CONTINUOUS):
         return None
     if isinstance(feature, LinkedFeature) and feature.member(position).kind != CATEGORY:
-        return feature.places(position)
+        return feature.places(position)[: feature.n_categories]
     return np.arange(feature.n_categories, dtype=np.float64)
 
 
@@ -410,12 +415,16 @@ def _numeric_bounds(spec, feature):
 
 
 def _permitted_tuples(spec, feature, position):
-    """The tuples of a linked feature that a range of one of its columns permits, as a mask."""
+    """The tuples of a linked feature that a range of one of its columns permits, as a mask.
+
+    A missing value is in every range.
+    """
     member, places = feature.member(position), feature.places(position)
     if member.kind in (INTEGER, CONTINUOUS):
         low, high = _checked_bounds(spec, member)
-        return (low <= places) & (places <= high)
-    return _permitted_categories(spec, member)[places.astype(np.intp)]
+        return ~((places < low) | (places > high))
+    listed = np.append(_permitted_categories(spec, member), True)
+    return listed[np.where(np.isnan(places), -1, places).astype(np.intp)]
 
 
 def _permitted_categories(spec, feature):
