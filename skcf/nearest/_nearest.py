@@ -2,6 +2,9 @@
 
 from numbers import Integral, Real
 
+import numpy as np
+
+from skcf._assemble import Moves, assemble
 from skcf._compat import Interval, StrOptions
 from skcf._refine import refine
 from skcf._starts import StartRows, cheapest_of_each
@@ -9,6 +12,7 @@ from skcf.base import BaseCounterfactual
 from skcf.space._cost import METRICS
 
 __all__ = ["NearestExplainer"]
+ROUNDS, KEEP = 1, 1.5
 
 
 class NearestExplainer(BaseCounterfactual):
@@ -140,6 +144,7 @@ class NearestExplainer(BaseCounterfactual):
         """Keep the rows that are far enough inside of their class to start from."""
         margin = self.min_margin if self.refine else 0
         self._starts = StartRows(Z, labels, oracle, self._targets, self.feature_space_, margin)
+        self._moves = Moves(Z, self.feature_space_)
 
     def _search(self, Z, own, rows, oracle):
         """Start from the nearest target rows, refine, and keep the cheapest of each row."""
@@ -155,6 +160,21 @@ class NearestExplainer(BaseCounterfactual):
             verbose=self.verbose,
         )
         if self.refine and len(of):
+            first = np.unique(of, return_index=True)[1]
+            place, more = assemble(
+                Z[of[first]],
+                rows[of[first]],
+                target[first],
+                oracle,
+                self._moves,
+                metric=self.metric,
+                min_margin=self.min_margin,
+            )
+            of, start, target = (
+                np.concatenate([of, of[first][place]]),
+                np.concatenate([start, more]),
+                np.concatenate([target, target[first][place]]),
+            )
             start = refine(
                 Z[of],
                 start,
@@ -165,4 +185,16 @@ class NearestExplainer(BaseCounterfactual):
                 min_margin=self.min_margin,
                 verbose=self.verbose,
             )
-        return cheapest_of_each(self.feature_space_, Z, of, start, self.metric)[0], {}
+        best, least = cheapest_of_each(self.feature_space_, Z, of, start, self.metric)
+        if self.refine and ROUNDS:
+            for _ in range(ROUNDS):
+                code = oracle.labels(best, rows)
+                ok = np.flatnonzero(np.isfinite(least) & (code != own))
+                place, more = assemble(Z[ok], rows[ok], code[ok], oracle, self._moves, current=best[ok], metric=self.metric, min_margin=self.min_margin)
+                place = ok[place]
+                cost = self.feature_space_.costs_.between(more, Z[place], self.metric)
+                keep = cost < least[place] * KEEP
+                place, more = place[keep], more[keep]
+                more = refine(Z[place], more, rows[place], code[place], oracle, metric=self.metric, min_margin=self.min_margin)
+                best, least = cheapest_of_each(self.feature_space_, Z, np.concatenate([np.arange(len(Z)), place]), np.concatenate([best, more]), self.metric)
+        return best, {}
