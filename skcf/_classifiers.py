@@ -113,6 +113,7 @@ class EstimatorReader:
 
     takes_encoded = False
     gradients = None
+    shortcut = None
 
     def __init__(self, estimator, table):
         self.estimator = estimator
@@ -151,10 +152,14 @@ class EstimatorReader:
         """Class codes of rows."""
         return codes_of(self.estimator.predict(rows), self.classes)
 
-    def scores(self, rows):
-        """Scores of the classes on the logit scale, shape (n_rows, n_classes)."""
+    def scores(self, rows, estimator=None):
+        """Scores of the classes on the logit scale, shape (n_rows, n_classes).
+
+        Those of the whole classifier, or of a part of it that takes other rows.
+        """
         method, threshold, positive = self._response
-        values = np.asarray(getattr(self.estimator, method)(rows), dtype=np.float64)
+        asked = self.estimator if estimator is None else estimator
+        values = np.asarray(getattr(asked, method)(rows), dtype=np.float64)
         if method == "predict_proba":
             values = np.log(np.maximum(values, np.finfo(np.float64).tiny))
         elif values.ndim == 1 or values.shape[1] == 1:

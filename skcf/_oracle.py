@@ -10,10 +10,11 @@ from functools import cached_property
 
 import numpy as np
 
-from skcf._classifiers import as_taken
+from skcf._classifiers import EstimatorReader, as_taken
 from skcf._differences import category_differences, central_differences
 from skcf._embedding import KeptValues
 from skcf._gradients import read_gradients
+from skcf._shortcut import read_shortcut
 
 __all__ = ["Oracle", "naming_missing_columns"]
 
@@ -131,11 +132,41 @@ class Oracle:
             return np.empty(0)
         if not self.has_scores:
             return np.where(self.labels(Z, rows) == target, 1.0, -1.0)
-        scores = self._in_chunks(lambda r, z: self.reader.scores(self._as_asked(z, r)), rows, Z)
+        scores = self._in_chunks(self._scores, rows, Z)
         wanted = scores[np.arange(len(scores)), target]
         # a copy: the scores may be the classifier's own memory
         others = np.where(np.arange(scores.shape[1]) == target[:, None], -np.inf, scores)
         return wanted - others.max(axis=1, initial=-np.inf)
+
+    def _scores(self, rows, Z):
+        """Scores of encoded rows, by the shorter way where there is one and it knows the row."""
+        if getattr(self.reader, "shortcut", None) is None:
+            return self.reader.scores(self._as_asked(Z, rows))
+        known = self._kept_by_shortcut.is_known[rows]
+        scores = np.empty((len(rows), len(self.reader.classes)))
+        if known.any():
+            scores[known] = self.reader.shortcut.scores(
+                Z[known], self._kept_by_shortcut, rows[known]
+            )
+        if not known.all():
+            rest = self._as_asked(Z[~known], rows[~known])
+            scores[~known] = self.reader.scores(rest)
+        return scores
+
+    def learn_shortcut(self):
+        """Find out whether margins can be had without the classifier's preprocessing.
+
+        For explainers that ask for many: once, in fit, of the oracle about the training rows. The
+        oracles of later calls share the answer, which pickles with the explainer.
+        """
+        if isinstance(self.reader, EstimatorReader):
+            self.reader.shortcut = read_shortcut(self.reader, self.space, self.origin)
+
+    @cached_property
+    def _kept_by_shortcut(self):
+        """How missing and unseen values of the rows to be explained enter the final model."""
+        embedding = self.reader.shortcut.embedding
+        return KeptValues(embedding, self.reader, self.space, self.origin)
 
     @property
     def has_gradients(self):

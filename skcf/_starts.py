@@ -5,7 +5,7 @@ import numpy as np
 from skcf._imposing import impose_on_targets
 from skcf._targets import TargetRows
 
-__all__ = ["StartRows", "cheapest_of_each"]
+__all__ = ["StartRows"]
 
 
 class StartRows:
@@ -89,36 +89,6 @@ class StartRows:
             )
             found = _joined(found, (stranded[of], *imposed))
         return found
-
-
-def cheapest_of_each(space, Z, of, candidates, metric):
-    """The cheapest candidate of each row; the row itself where there is none.
-
-    Parameters
-    ----------
-    space : FeatureSpace
-        The cost.
-    Z : ndarray of float64, shape (n, n_features)
-        Encoded rows.
-    of : ndarray of int, shape (n_candidates,)
-        Which of them each candidate is for.
-    candidates : ndarray of float64, shape (n_candidates, n_features)
-        Encoded rows.
-    metric : str
-        See `FeatureSpace.cost`.
-
-    Returns
-    -------
-    best : ndarray of float64, shape (n, n_features)
-    cost : ndarray of float64, shape (n,)
-        Infinite where there is no candidate.
-    """
-    cost = space.costs_.between(candidates, Z[of], metric)
-    order = np.lexsort((cost, of))
-    with_any, first = np.unique(of[order], return_index=True)
-    best, least = Z.copy(), np.full(len(Z), np.inf)
-    best[with_any], least[with_any] = candidates[order[first]], cost[order[first]]
-    return best, least
 
 
 def _nearest(targets, Z, own, queries, target, options):

@@ -10,9 +10,8 @@ from joblib import Parallel, delayed
 from skcf._compat import Interval
 from skcf._embedding import KeptValues
 from skcf._progress import progress
-from skcf._refine import refine
 from skcf._result import CounterfactualResult
-from skcf._starts import StartRows, cheapest_of_each
+from skcf._search import LocalSearch
 from skcf._targets import OTHER
 from skcf.base import BaseCounterfactual
 from skcf.exact._models import Model
@@ -190,8 +189,8 @@ class ExactExplainer(BaseCounterfactual):
     def _learn(self, Z, labels, oracle, sample_weight):
         """Read the model, and keep the rows that are far enough inside of their class."""
         self._model = Model(oracle, Z)
-        self._starts = StartRows(
-            Z, labels, oracle, self._targets, self.feature_space_, self.min_margin
+        self._local_search = LocalSearch(
+            Z, labels, oracle, self._targets, min_margin=self.min_margin
         )
 
     def _details_of_the_rest(self, n_rows):
@@ -222,12 +221,7 @@ class ExactExplainer(BaseCounterfactual):
 
     def _known(self, Z, own, rows, oracle):
         """Good counterfactuals, found quickly, and what they cost."""
-        of, start, target = self._starts.nearest(
-            Z, own, rows, oracle, self._target_code, k=N_STARTS, metric="cityblock"
-        )
-        if len(of):
-            start = refine(Z[of], start, rows[of], target, oracle, min_margin=self.min_margin)
-        return cheapest_of_each(self.feature_space_, Z, of, start, "cityblock")
+        return self._local_search.find(Z, own, rows, oracle, self._target_code, k=N_STARTS)
 
     def _targets_of(self, own):
         """Class codes that a row of some class may move to."""

@@ -1,0 +1,108 @@
+"""A shorter way to a pipeline's scores: past the container, and past its preprocessing.
+
+A search asks a classifier about thousands of rows that differ in a value or two. Most of what a
+pipeline takes for them is writing them as a DataFrame, and encoding that again. Where the
+preprocessing is an `Embedding`, rows enter the final model without it: the scores are the same, but
+for rounding. What is returned in the end is always asked about in full.
+"""
+
+import numpy as np
+
+from skcf._classifiers import EstimatorReader
+from skcf._embedding import KeptValues, learn_embedding, sample_of, split_classifier
+
+__all__ = ["Shortcut", "read_shortcut"]
+
+
+def read_shortcut(reader, space, table):
+    """Find the shorter way, if there is one.
+
+    Parameters
+    ----------
+    reader : object
+        Made by `skcf._classifiers.read_classifier`.
+    space : FeatureSpace
+        Fitted on the rows that the classifier takes.
+    table : Table
+        Those rows.
+
+    Returns
+    -------
+    Shortcut, or None
+        It pickles.
+    """
+    if not (isinstance(reader, EstimatorReader) and reader.has_scores):
+        return None
+    steps, final = split_classifier(reader)
+    if not steps or hasattr(final, "feature_names_in_"):
+        return None  # nothing to save; or it wants the names that its preprocessing gives
+    embedding = learn_embedding(reader, space, table)
+    if embedding is None:
+        return None
+    shortcut = Shortcut(embedding, reader, final)
+    return shortcut if shortcut.reproduces(space, sample_of(table)) else None
+
+
+class Shortcut:
+    """Scores of encoded rows.
+
+    Parameters
+    ----------
+    embedding : Embedding
+        How encoded rows enter the final model.
+    reader : EstimatorReader
+        Makes scores of what the model says.
+    final : estimator
+        The final model.
+    """
+
+    def __init__(self, embedding, reader, final):
+        self.embedding, self._reader, self._final = embedding, reader, final
+        self._same = _columns_as_they_are(embedding)
+
+    def scores(self, Z, kept, rows):
+        """Scores of the classes on the logit scale, shape (n_rows, n_classes).
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n, n_features)
+            Encoded rows.
+        kept : KeptValues
+            How missing and unseen values enter.
+        rows : ndarray of int, shape (n,)
+            Which of the rows of `kept` each of them is to replace.
+        """
+        x = self.embedding(Z, kept, rows)
+        columns, features = self._same
+        values = Z[:, features]
+        x[:, columns] = np.where(np.isnan(values), x[:, columns], values)
+        return self._reader.scores(x, self._final)
+
+    def reproduces(self, space, table):
+        """Whether the classifier's own scores come out for the rows of a table."""
+        kept = KeptValues(self.embedding, self._reader, space, table)
+        rows = np.flatnonzero(kept.is_known)
+        known = table.take(rows)
+        if not len(rows):
+            return False
+        try:
+            own = self.scores(space.encoding_.encode(known), kept, rows)
+        except (TypeError, ValueError):  # the model wants other rows than arrays
+            return False
+        true = self._reader.scores(self._reader.rows(known))
+        return own.shape == true.shape and np.allclose(own, true, rtol=1e-7, atol=1e-9)
+
+
+def _columns_as_they_are(embedding):
+    """Columns of the final model that are features as they are, and which.
+
+    They are copied, so that a tree's thresholds are met exactly.
+    """
+    decides = embedding.slope != 0
+    for j, table in embedding.tables.items():
+        decides[j] = (table != 0).any(axis=0)
+    columns = np.flatnonzero(decides.sum(axis=0) == 1)
+    features = decides[:, columns].argmax(axis=0)
+    same = embedding.slope[features, columns] == 1
+    same &= embedding.at_reference[columns] == embedding.reference[features]
+    return columns[same], features[same]
