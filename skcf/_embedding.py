@@ -174,6 +174,17 @@ class Embedding:
             x[at] += np.nan if kept is None else kept.effect(j, rows[at])
         return x
 
+    def followed_by(self, coef, intercept):
+        """The embedding whose values are linear functions of this one's: ``x @ coef.T + intercept``."""
+        return Embedding(
+            self.reference,
+            self.at_reference @ coef.T + intercept,
+            self.slope @ coef.T,
+            {j: table @ coef.T for j, table in self.tables.items()},
+            self.scale @ np.abs(coef).T,
+            self.eps,
+        )
+
     def agrees(self, x, true):
         """Tell which rows are as the preprocessing writes them, but for rounding."""
         tolerance = max(1e-8, 64 * self.eps)

@@ -11,7 +11,7 @@ import numpy as np
 from skcf._classifiers import as_taken, evaluating
 from skcf._embedding import KeptValues, learn_embedding, sample_of, split_classifier
 
-__all__ = ["FAMILIES", "Gradients", "LinearModel", "TorchModel", "read_gradients"]
+__all__ = ["FAMILIES", "Gradients", "LinearModel", "TorchModel", "known_model", "read_gradients"]
 
 
 def read_gradients(reader, space, table):
@@ -31,7 +31,7 @@ def read_gradients(reader, space, table):
     Gradients, or None
         It pickles.
     """
-    model = _known_model(split_classifier(reader)[1]) if reader.has_scores else None
+    model = known_model(split_classifier(reader)[1]) if reader.has_scores else None
     embedding = None if model is None else learn_embedding(reader, space, table)
     if embedding is None:
         return None
@@ -292,8 +292,14 @@ function that takes a fitted one and returns its scores, or None. By names, so t
 is imported which the user has not imported; and a class may move within its package."""
 
 
-def _known_model(final):
-    """The final model as one whose gradients are known, if it is."""
+def known_model(final):
+    """Read a final model as one whose gradients are known.
+
+    Returns
+    -------
+    LinearModel, TorchModel or None
+        None for models of no known family.
+    """
     for kind in type(final).__mro__:
         family = FAMILIES.get((kind.__module__.partition(".")[0], kind.__name__))
         if family is not None:

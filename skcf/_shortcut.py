@@ -10,6 +10,7 @@ import numpy as np
 
 from skcf._classifiers import EstimatorReader
 from skcf._embedding import KeptValues, learn_embedding, sample_of, split_classifier
+from skcf._gradients import LinearModel, known_model
 
 __all__ = ["Shortcut", "read_shortcut"]
 
@@ -39,7 +40,9 @@ def read_shortcut(reader, space, table):
     embedding = learn_embedding(reader, space, table)
     if embedding is None:
         return None
-    shortcut = Shortcut(embedding, reader, final)
+    linear = known_model(final) if hasattr(final, "coef_") else None
+    kind = LinearShortcut if isinstance(linear, LinearModel) else Shortcut
+    shortcut = kind(embedding, reader, final)
     return shortcut if shortcut.reproduces(space, sample_of(table)) else None
 
 
@@ -91,6 +94,30 @@ class Shortcut:
             return False
         true = self._reader.scores(self._reader.rows(known))
         return own.shape == true.shape and np.allclose(own, true, rtol=1e-7, atol=1e-9)
+
+
+class LinearShortcut(Shortcut):
+    """The same for linear models, whose scores are sums over the features themselves."""
+
+    def __init__(self, embedding, reader, final):
+        super().__init__(embedding, reader, final)
+        model = known_model(final)
+        self._coef = model.coef
+        self._sums = embedding.followed_by(model.coef, model.intercept - reader.offset)
+
+    def scores(self, Z, kept, rows):
+        """Scores of the classes on the logit scale, see `Shortcut.scores`."""
+        return self._sums(Z, _LinearEffects(kept, self._coef), rows)
+
+
+class _LinearEffects:
+    """What missing and unseen values add to linear functions of what they add to a row."""
+
+    def __init__(self, kept, coef):
+        self._kept, self._coef = kept, coef
+
+    def effect(self, j, rows):
+        return self._kept.effect(j, rows) @ self._coef.T
 
 
 def _columns_as_they_are(embedding):
