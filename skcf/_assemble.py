@@ -29,7 +29,7 @@ BLOCK_ELEMENTS = 2**24
 """Values of all candidates of a block of rows: 128 MiB."""
 
 
-def assemble(Z, current, rows, target, oracle, moves, *, metric, min_margin):
+def assemble(Z, current, rows, target, oracle, moves, *, metric, min_margin, banned=None):
     """Put counterfactuals together from single changes.
 
     Parameters
@@ -51,6 +51,8 @@ def assemble(Z, current, rows, target, oracle, moves, *, metric, min_margin):
         See `FeatureSpace.cost`.
     min_margin : float
         Margin on the logit scale that they are to have.
+    banned : ndarray of bool, shape (n_rows, n_features), default=None
+        Features that are left as they are, for each row.
 
     Returns
     -------
@@ -65,6 +67,8 @@ def assemble(Z, current, rows, target, oracle, moves, *, metric, min_margin):
     for first in range(0, len(Z) if n_moves else 0, size):
         b = slice(first, first + size)
         table = _Table(Z[b], current[b], rows[b], target[b], oracle, moves, metric, min_margin)
+        if banned is not None:
+            table.ban(banned[b])
         place, z = table.assembled()
         of.append(first + place)
         found.append(z)
@@ -122,6 +126,10 @@ class _Table:
             cost.append(np.where(is_new, after - before[:, None], np.inf))
         self.feature = np.concatenate(feature)
         self.value, self.cost = np.hstack(value), np.hstack(cost)
+
+    def ban(self, banned):
+        """Leave some features as they are."""
+        self.cost[banned[:, self.feature]] = np.inf
 
     def _with(self, of, move):
         """Rows with one move each."""

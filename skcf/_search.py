@@ -3,11 +3,12 @@
 import numpy as np
 
 from skcf._assemble import assemble
+from skcf._diverse import find_several
 from skcf._moves import Moves
 from skcf._refine import refine
 from skcf._starts import StartRows
 
-__all__ = ["LocalSearch"]
+__all__ = ["Batch", "LocalSearch"]
 
 DEAREST = 1.5
 """How much dearer than the best an exchange may be before its changes are shortened."""
@@ -75,21 +76,130 @@ class LocalSearch:
         cost : ndarray of float64, shape (n,)
             What they cost; infinite where none was found.
         """
-        asked = {"metric": self.metric, "n_jobs": n_jobs, "verbose": verbose}
-        of, found, code = self._starts.nearest(Z, own, rows, oracle, target, k=k, **asked)
-        batch = _Batch(Z, rows, oracle, self.space, self.metric)
+        batch = Batch(Z, rows, oracle, self.space, self.metric)
+        starts = self.starts(batch, own, target, k=k, n_jobs=n_jobs, verbose=verbose)
+        return self.best(batch, self.improved(batch, starts, verbose), verbose)[:2]
+
+    def find_several(self, Z, own, rows, oracle, target, n_wanted, **options):
+        """Find several counterfactuals for each row, which differ in the features they change.
+
+        See `find`, and `skcf._diverse.find_several`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_wanted, n_features)
+        """
+        batch = Batch(Z, rows, oracle, self.space, self.metric)
+        return find_several(self, batch, own, target, n_wanted, **options)
+
+    def starts(self, batch, own, target, *, k, n_jobs=None, verbose=0):
+        """Find the nearest rows of the target class.
+
+        Parameters
+        ----------
+        batch : Batch
+            The rows.
+        own : ndarray of int, shape (n,)
+            Their class codes.
+        target : int
+            Class code to move them to, or `OTHER`.
+        k : int
+            Number of nearest rows for each.
+        n_jobs, verbose : int
+            Number of threads, and whether to show progress.
+
+        Returns
+        -------
+        of : ndarray of int, shape (n_found,)
+            Position in the batch of the row that each is for.
+        found : ndarray of float64, shape (n_found, n_features)
+            Encoded rows, allowed and in the target class.
+        code : ndarray of int, shape (n_found,)
+            Their class codes.
+        """
+        options = {"k": k, "metric": self.metric, "n_jobs": n_jobs, "verbose": verbose}
+        return self._starts.nearest(batch.Z, own, batch.rows, batch.oracle, target, **options)
+
+    def improved(self, batch, starts, verbose=0):
+        """Refine the nearest rows, and what is put together from single changes.
+
+        Parameters
+        ----------
+        batch : Batch
+            The rows.
+        starts : tuple of ndarray
+            As `starts` returns them.
+        verbose : int, default=0
+            Whether to show progress.
+
+        Returns
+        -------
+        tuple of ndarray
+            Counterfactuals, likewise.
+        """
+        of, found, code = starts
         if self.mode == "nearest" or not len(of):
-            return batch.cheapest(of, found, code)[:2]
+            return starts
         if self.mode == "thorough":
-            with_any, first = np.unique(of, return_index=True)
-            more = self._assembled(batch, with_any, Z[with_any], code[first])
-            of, found, code = (np.concatenate(x) for x in zip((of, found, code), more, strict=True))
-        best, cost, code = batch.cheapest(of, self._refined(batch, of, found, code, verbose), code)
-        if self.mode == "quick":
-            return best, cost
+            place, first = np.unique(of, return_index=True)
+            more = self._assembled(batch, place, batch.Z[place], code[first])
+            of, found, code = (np.concatenate(x) for x in zip(starts, more, strict=True))
+        return of, self._refined(batch, of, found, code, verbose), code
+
+    def best(self, batch, pool, verbose=0):
+        """Take the cheapest candidate of each row, and exchange some of its changes.
+
+        Parameters
+        ----------
+        batch : Batch
+            The rows.
+        pool : tuple of ndarray
+            Counterfactuals, as `starts` returns them.
+        verbose : int, default=0
+            Whether to show progress.
+
+        Returns
+        -------
+        best : ndarray of float64, shape (n, n_features)
+            Encoded counterfactuals; the row itself where none was found.
+        cost : ndarray of float64, shape (n,)
+            Infinite where none was found.
+        code : ndarray of int, shape (n,)
+            Class codes; -1 where none was found.
+        """
+        best, cost, code = batch.cheapest(*pool)
+        if self.mode != "thorough":
+            return best, cost, code
         return self._exchanged(batch, best, cost, code, verbose)
 
-    def _assembled(self, batch, place, current, code):
+    def without(self, batch, pool, banned, verbose=0):
+        """Find more counterfactuals, in which some features stay as they are.
+
+        Parameters
+        ----------
+        batch : Batch
+            The rows.
+        pool : tuple of ndarray
+            What has been found, as `starts` returns it.
+        banned : ndarray of bool, shape (n, n_features)
+            The features that stay.
+        verbose : int, default=0
+            Whether to show progress.
+
+        Returns
+        -------
+        tuple of ndarray
+            Counterfactuals, likewise.
+        """
+        place, first = np.unique(pool[0], return_index=True)
+        if self.mode != "thorough" or not len(place):
+            return tuple(part[:0] for part in pool)
+        of, found, code = self._assembled(
+            batch, place, batch.Z[place], pool[2][first], banned=banned[place]
+        )
+        return of, self._refined(batch, of, found, code, verbose), code
+
+    def _assembled(self, batch, place, current, code, banned=None):
         """Counterfactuals put together from single changes of some rows, valid ones."""
         of, found = assemble(
             batch.Z[place],
@@ -100,6 +210,7 @@ class LocalSearch:
             self._moves,
             metric=self.metric,
             min_margin=self.min_margin,
+            banned=banned,
         )
         return place[of], found, code[of]
 
@@ -122,23 +233,37 @@ class LocalSearch:
         near = batch.cost(of, found) < DEAREST * cost[of]
         of, found, to = of[near], found[near], to[near]
         if not len(of):
-            return best, cost
+            return best, cost, code
         found = self._refined(batch, of, found, to, verbose)
         everyone = np.flatnonzero(np.isfinite(cost))
         of = np.concatenate([everyone, of])  # in a tie, what was there already
         found = np.concatenate([best[everyone], found])
-        return batch.cheapest(of, found, np.concatenate([code[everyone], to]))[:2]
+        return batch.cheapest(of, found, np.concatenate([code[everyone], to]))
 
 
-class _Batch:
-    """The rows of one call, and what counterfactuals of them cost."""
+class Batch:
+    """The rows of one call, and what counterfactuals of them cost.
+
+    Parameters
+    ----------
+    Z : ndarray of float64, shape (n, n_features)
+        Encoded rows.
+    rows : ndarray of int, shape (n,)
+        Which of the oracle's rows each of them is.
+    oracle : Oracle
+        Answers what the classifier says.
+    space : FeatureSpace
+        The cost.
+    metric : str
+        See `FeatureSpace.cost`.
+    """
 
     def __init__(self, Z, rows, oracle, space, metric):
         self.Z, self.rows, self.oracle = Z, rows, oracle
         self._costs, self._metric = space.costs_, metric
 
     def cost(self, of, found):
-        """What candidates cost."""
+        """What candidates cost, shape (n_found,)."""
         return self._costs.between(found, self.Z[of], self._metric)
 
     def cheapest(self, of, found, code):

@@ -171,3 +171,19 @@ class NearestExplainer(BaseCounterfactual):
             verbose=self.verbose,
         )
         return best, {}
+
+    def _search_several(self, Z, own, rows, oracle, n_counterfactuals):
+        """Find counterfactuals that change different features; Z has each row so many times."""
+        k = n_counterfactuals
+        found = self._local_search.find_several(
+            Z[::k],
+            own[::k],
+            rows[::k],
+            oracle,
+            self._target_code,
+            k,
+            k=self.n_neighbors,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        return found.reshape(Z.shape), {}
