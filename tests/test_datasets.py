@@ -467,8 +467,11 @@ def test_shared_adult():
     assert X.isna().to_numpy().sum() == 6465
     assert y.value_counts().to_dict() == {"<=50K": 37155, ">50K": 11687}
     kinds = space.fit(X).feature_kinds_
-    assert [name for name, kind in kinds.items() if kind == "ordinal"] == ["education"]
-    ranks = {level: rank for rank, level in enumerate(space.categories_["education"], start=1)}
+    linked = "education|education_num"
+    assert [name for name, kind in kinds.items() if kind == "ordinal"] == [linked]
+    levels = space.ordinal_features["education"]
+    assert space.categories_[linked] == list(zip(levels, range(1, 17), strict=True))
+    ranks = {level: rank for rank, level in enumerate(levels, start=1)}
     assert (X["education"].map(ranks) == X["education_num"]).all()
 
 
@@ -482,8 +485,9 @@ def test_shared_adult_constraints():
 
     assert allowed(education="Masters", education_num=14, age=row["age"] + 2, hours_per_week=20)
     forbidden = [
-        {"education": "11th"},
-        {"education_num": row["education_num"] - 1},
+        {"education": "11th", "education_num": 7},
+        {"education_num": row["education_num"] + 1},
+        {"education": "Masters"},
         {"age": row["age"] - 1},
         {"sex": "Male" if row["sex"].item() == "Female" else "Female"},
         {"race": "White" if row["race"].item() != "White" else "Black"},

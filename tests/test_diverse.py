@@ -82,7 +82,8 @@ def test_change_sets_differ_where_they_can(population):
     before, after = codes(result.X), codes(result.X_cf)
     changed = ~((before == after) | (np.isnan(before) & np.isnan(after)))
     different = [len({tuple(one) for one in row}) for row in changed.reshape(60, 3, -1)]
-    assert np.mean(np.array(different) == 3) > 0.9
+    assert min(different) >= 2
+    assert np.mean(np.array(different) == 3) > 0.8
 
 
 def test_there_are_not_always_enough():

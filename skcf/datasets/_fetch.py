@@ -71,9 +71,8 @@ def fetch_adult(*, data_home: str | PathLike | None = None) -> tuple:
 
     Notes
     -----
-    `education_num` is the rank of `education` (1 for "Preschool"). No constraint ties the
-    two: for counterfactuals in which they agree, drop one of them from X and from the
-    parameters of the feature space. The data [1]_ are published under CC BY 4.0. The rows
+    `education_num` is the rank of `education` (1 for "Preschool"). They are linked in the
+    feature space: counterfactuals change them together. The data [1]_ are published under CC BY 4.0. The rows
     of OpenML stand in another order.
 
     References
@@ -87,7 +86,7 @@ def fetch_adult(*, data_home: str | PathLike | None = None) -> tuple:
     >>> X, y, feature_space = fetch_adult()  # doctest: +SKIP
     >>> X.shape  # doctest: +SKIP
     (48842, 13)
-    >>> feature_space.fit(X).feature_kinds_["education"]  # doctest: +SKIP
+    >>> feature_space.fit(X).feature_kinds_["education|education_num"]  # doctest: +SKIP
     'ordinal'
     """
     return _fetch(SOURCES["adult"], data_home)

@@ -109,6 +109,7 @@ SOURCES = {
             "immutable_features": ["sex", "race", "native_country"],
             "ordinal_features": {"education": list(EDUCATION)},
             "change_direction": {"age": +1, "education": +1, "education_num": +1},
+            "linked_features": [["education", "education_num"]],
         },
     ),
     "german_credit": Source(
