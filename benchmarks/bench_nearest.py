@@ -24,6 +24,7 @@ from skcf._targets import TargetRows
 from skcf.datasets import fetch_adult, fetch_german_credit
 
 SINGLE_ROWS = 20
+NAMES = {False: "nearest row", "quick": "k={}, quick", True: "k={}, thorough"}
 
 
 def boosted(X):
@@ -93,6 +94,11 @@ def count_violations(X, X_cf, space, X_train):
             broken |= (X_cf[name] % 1 != 0).to_numpy()
         if name in text_columns(X):
             broken |= ~(kept | X_cf[name].isin(X_train[name]).to_numpy())
+    for linked in space.linked_features or ():
+        pairs = set(X_train[linked].itertuples(index=False, name=None))
+        moved = ~(X[linked].to_numpy() == X_cf[linked].to_numpy()).all(axis=1)
+        known = [pair in pairs for pair in X_cf[linked].itertuples(index=False, name=None)]
+        broken |= moved & ~np.array(known)
     return int(broken.sum())
 
 
@@ -110,7 +116,7 @@ def run_case(load, make, n_rows):
     X_train, y_train, X_test, space, target = load()
     model = make(X_train).fit(X_train, y_train)
     rejected = X_test[model.predict(X_test) != target][:n_rows]
-    for refine, k in [(False, 1), (True, 1), (True, 3), (True, 10)]:
+    for refine, k in [(False, 1), ("quick", 1), ("quick", 3), (True, 3), (True, 10)]:
         explainer = NearestExplainer(
             model, target_class=target, feature_space=space, refine=refine, n_neighbors=k
         ).fit(X_train, model.predict(X_train))
@@ -125,7 +131,7 @@ def run_case(load, make, n_rows):
         violations = count_violations(rejected[moved], result.X_cf[moved], space, X_train)
         valid = model.predict(result.X_cf) == target
         true_validity = np.mean(valid[result.status != "infeasible"])
-        name = f"k={k}, refined" if refine else "nearest row"
+        name = NAMES[refine].format(k)
         print(
             f"| {load.__name__} | {make.__name__} | {name} | {len(rejected)} "
             f"| {true_validity:.3f} | {np.sum(result.status == 'infeasible')} | {violations} "
