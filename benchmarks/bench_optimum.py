@@ -10,8 +10,14 @@ import time
 import warnings
 
 import numpy as np
-from bench_nearest import adult, breast_cancer, count_violations, german_credit, linear
-from bench_nearest import text_columns
+from bench_nearest import (
+    adult,
+    breast_cancer,
+    count_violations,
+    german_credit,
+    linear,
+    text_columns,
+)
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier

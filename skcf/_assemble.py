@@ -141,24 +141,35 @@ class _Table:
         return self.oracle.margin(candidates, self.rows[of], self.target[of])
 
     def assembled(self):
-        """Counterfactuals of the moves that add up to what is missing at the least cost."""
+        """Counterfactuals of the moves that add up to what is missing at the least cost.
+
+        Also of those that do so without the dearest change: where a big change buys more than is
+        missing, several small ones may be cheaper than they seem.
+        """
         unit = np.maximum(self.lacked, np.finfo(float).tiny) / N_PARTS
         missing = (self.min_margin - self.margin) / unit
         parts, cost = self._priced(unit, missing)
-        knapsack = Knapsack(self.feature, parts, cost, MOST_PARTS)
-        of, found = [], []
         missing = np.clip(np.ceil(missing - ROUNDING), -MOST_PARTS, MOST_PARTS).astype(np.intp)
-        for extra in EXTRA_PARTS:
-            chosen = knapsack.choose(missing + extra)
-            place, move = np.nonzero(chosen)
-            candidates = np.array(self.current)
-            candidates[place, self.feature[move]] = self.value[place, move]
-            some = np.flatnonzero(chosen.any(axis=1))
-            of.append(some)
-            found.append(self.constraints.project(candidates[some], self.Z[some]))
-        of, found = np.concatenate(of), np.concatenate(found)
+        chosen = self._chosen(parts, cost, missing)
+        dearest = np.where(chosen[1], self.cost, -np.inf).argmax(axis=1)
+        cost[self.feature == self.feature[dearest][:, None]] = np.inf
+        chosen += self._chosen(parts, cost, missing)
+        of, found = (np.concatenate(x) for x in zip(*map(self._made, chosen), strict=True))
         valid = self._margin(found, of) >= self.min_margin
         return of[valid], found[valid]
+
+    def _chosen(self, parts, cost, missing):
+        """Moves for each demand, shape (n_rows, n_moves) each."""
+        knapsack = Knapsack(self.feature, parts, cost, MOST_PARTS)
+        return [knapsack.choose(missing + extra) for extra in EXTRA_PARTS]
+
+    def _made(self, chosen):
+        """Rows with their chosen moves; those without any are left out."""
+        place, move = np.nonzero(chosen)
+        candidates = np.array(self.current)
+        candidates[place, self.feature[move]] = self.value[place, move]
+        some = np.flatnonzero(chosen.any(axis=1))
+        return some, self.constraints.project(candidates[some], self.Z[some])
 
     def _priced(self, unit, missing):
         """Parts that each move adds, and what it costs.

@@ -7,6 +7,9 @@ __all__ = ["Moves"]
 N_BINS = 32
 """Quantiles of each number, at most."""
 
+TAILS = np.array([0.002, 0.005, 0.01, 0.02])
+"""Quantiles beside the first and the last: between these lies half the range of many columns."""
+
 STEPS = np.array([1, 2, 4, 7, 12, 20, 32])
 """How many quantiles a number is moved, up and down: small steps may cross a threshold near by,
 and large ones show where more leads to."""
@@ -87,4 +90,5 @@ def _grid(values):
     values = np.unique(values[~np.isnan(values)])
     if len(values) <= N_BINS:
         return values
-    return values[np.rint(np.linspace(0, len(values) - 1, N_BINS)).astype(np.intp)]
+    places = np.concatenate([np.linspace(0, 1, N_BINS), TAILS, 1 - TAILS])
+    return values[np.unique(np.rint(places * (len(values) - 1)).astype(np.intp))]
