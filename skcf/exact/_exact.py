@@ -23,6 +23,7 @@ __all__ = ["ExactExplainer"]
 
 N_STARTS = 3  # nearest rows, refined, that tell what is too dear to look at
 SLACK = 1e-7  # share by which a change may be dearer than what is known: rounding
+ENOUGH = 0.99  # share of the margin that an answer must have
 SAFER = 4.0  # how much more margin is demanded where rounding has eaten it
 ATTEMPTS = 4
 TINY = 1e-12
@@ -279,25 +280,26 @@ class _Answer:
 
 def _solved(task, *, margin, tol, time_limit):
     """Solve the programme of one row for each class that it may move to."""
-    best, least, bound = _Answer(task.z, -1, np.inf), task.dearest, np.inf
     if not task.is_known:  # how its missing values enter is not known: nothing can be proven
         return _Answer(task.z, -1, 0.0)
+    end = None if time_limit is None else time.monotonic() + time_limit
+    best, least, bound = _Answer(task.z, -1, np.inf), task.dearest, np.inf
     for target in task.targets:
-        answer, cost = _solved_once(task, target, least, margin, tol, time_limit)
+        answer, cost = _solved_once(task, target, least, margin, tol, end)
         bound = min(bound, answer.bound)
         if answer.target >= 0 and cost <= least:
             best, least = answer, cost
     return _Answer(best.z, best.target, bound)
 
 
-def _solved_once(task, target, dearest, margin, tol, time_limit):
+def _solved_once(task, target, dearest, margin, tol, end):
     """Solve one programme, with more margin where rounding leaves too little."""
-    model, end = task.model, None if time_limit is None else time.monotonic() + time_limit
-    bound, wanted = None, margin
+    model, wanted, bound = task.model, margin, None
+    limit = dearest * (1 + SLACK)
+    row = Row(model.space, task.z, task.x, task.effects, model.seen, limit)
     for _ in range(ATTEMPTS):
-        programme, moves, row = _programme(task, target, dearest, wanted)
-        left = None if end is None else end - time.monotonic()
-        outcome = programme.solve(left, tol)
+        programme, moves = _programme(row, model.scores, model.demands(target, wanted))
+        outcome = programme.solve(None if end is None else end - time.monotonic(), tol)
         bound = max(outcome.bound, 0.0) if bound is None else bound
         if outcome.x is None:
             break
@@ -306,19 +308,15 @@ def _solved_once(task, target, dearest, margin, tol, time_limit):
             z[j] = move.picked(outcome.x)
         z = model.space.constraints_.project(z[None], task.z[None])[0]
         cost = float(model.space.costs_.between(z[None], task.z[None])[0])
-        if np.isfinite(cost) and model.margin(z, task, target) >= max(0.5 * margin, TINY):
+        if np.isfinite(cost) and model.margin(row, z, target) >= max(ENOUGH * margin, TINY):
             return _Answer(z, target, bound), cost
         wanted = SAFER * max(wanted, 1e-6)
     return _Answer(task.z, -1, bound), np.inf
 
 
-def _programme(task, target, dearest, margin):
-    """The programme of one row and one class."""
-    programme, model = Programme(), task.model
-    limit = dearest * (1 + SLACK) if np.isfinite(dearest) else np.inf
-    odd = model.embedding.is_odd(task.z[None])[0]
-    row = Row(model.space, task.z, task.x, odd, task.effects, model.seen, limit)
-    moves, scores = model.scores.build(programme, row)
+def _programme(row, scores, demands):
+    """The programme of one row and one class, and the variables of the features."""
+    programme = Programme(row.dearest)
+    moves = scores.build(programme, row, demands)
     row.imply(programme, moves)
-    model.demand(programme, scores, target, margin)
-    return programme, moves, row
+    return programme, moves

@@ -4,7 +4,37 @@ import numpy as np
 
 from skcf.exact._programme import Sum
 
-__all__ = ["Cell", "Choice", "Filled", "Slide", "add_implication"]
+__all__ = ["Cell", "Choice", "Filled", "Settled", "Slide", "add_implication"]
+
+
+class Settled:
+    """A feature of which one value is left.
+
+    Parameters
+    ----------
+    value, height : float
+        The value, and what implications measure rises by.
+    """
+
+    def __init__(self, value, height):
+        self._value, self._height = value, height
+
+    def among(self, members):
+        """Whether it is among some values, given by a mask: 1 or 0."""
+        return Sum([], [], float(members[0]))
+
+    def picked(self, x):
+        """The value in a solution."""
+        return self._value
+
+    def height(self):
+        """The height of the value, as an expression."""
+        return Sum([], [], float(self._height))
+
+    def rise(self, programme, origin):
+        """How far the height is above the origin's, and whether it is."""
+        rise = max(float(self._height) - origin, 0.0)
+        return Sum([], [], rise), Sum([], [], float(rise > 0))
 
 
 class Choice:
@@ -38,15 +68,6 @@ class Choice:
         else:
             programme.require(Sum(self._columns, [1.0] * n), low=1.0, high=1.0)
         programme.pay(self.total(costs))
-
-    def up_to(self, last):
-        """Whether one of the first values is taken, up to a position: 1 or 0."""
-        if self.is_ordered:
-            if last < 0:
-                return Sum([], [])
-            last_one = last >= len(self._columns)
-            return Sum([], [], 1.0) if last_one else Sum([self._columns[last]], [1.0])
-        return self.among(np.arange(len(self.values)) <= last)
 
     def among(self, members):
         """Whether one of some values is taken, given by a mask: 1 or 0."""
@@ -140,21 +161,25 @@ class Filled:
         Numbers that it may be filled with.
     cost : float
         Of filling it in.
+    is_whole : bool
+        Whether the number has to be whole; so are low and high then.
     """
 
-    def __init__(self, programme, low, high, cost):
+    def __init__(self, programme, low, high, cost, is_whole):
         self.is_filled = programme.variable(cost, whole=True)
-        self._number = programme.variable(low=min(low, 0.0), high=max(high, 0.0))
-        programme.require(Sum([self._number, self.is_filled], [1.0, -high]), high=0.0)
-        programme.require(Sum([self._number, self.is_filled], [1.0, -low]), low=0.0)
+        self._low, self._unit = low, 1.0 if is_whole else max(high - low, 1e-300)
+        most = (high - low) / self._unit
+        self._above = programme.variable(high=most, whole=is_whole)
+        programme.require(Sum([self._above, self.is_filled], [1.0, -most]), high=0.0)
 
     def height(self):
         """The number, 0 where there is none, as an expression."""
-        return Sum([self._number], [1.0])
+        return Sum([self._above, self.is_filled], [self._unit, self._low])
 
     def picked(self, x):
         """The number in a solution, or NaN."""
-        return x[self._number] if x[self.is_filled] > 0.5 else np.nan
+        is_filled = x[self.is_filled] > 0.5
+        return self._low + self._unit * x[self._above] if is_filled else np.nan
 
 
 class Cell:
@@ -171,11 +196,11 @@ class Cell:
     """
 
     def __init__(self, programme, slide, lows, highs):
-        self._slide, self._choice = slide, Choice(programme, lows, np.zeros(len(lows)), True)
-        self.up_to, self.rise = self._choice.up_to, slide.rise
+        choice = Choice(programme, lows, np.zeros(len(lows)), True)
+        self.among, self.rise = choice.among, slide.rise
         self.height, self.picked = slide.height, slide.picked
-        above = slide.height().plus(self._choice.total(lows), -1.0)
-        below = slide.height().plus(self._choice.total(highs), -1.0)
+        above = slide.height().plus(choice.total(np.maximum(lows, slide.low)), -1.0)
+        below = slide.height().plus(choice.total(np.minimum(highs, slide.high)), -1.0)
         programme.require(above, low=0.0)
         programme.require(below, high=0.0)
 
