@@ -40,8 +40,9 @@ class Settled:
 class Choice:
     """A feature that takes one of a few values, each at a price.
 
-    With an order, variable k says that one of the values up to k is taken; without, that value k
-    is. The first are fewer where sets of values are beginnings, and branch better.
+    With an order, a variable says for each gap between two values whether the value is beyond it,
+    seen from the cheapest one; without, for each value whether it is taken. The first are fewer
+    where sets of values are ranges, and branch better.
 
     Parameters
     ----------
@@ -52,19 +53,25 @@ class Choice:
     costs : ndarray of float64, shape (n_values,)
         What each costs.
     is_ordered : bool
-        Whether sets of values are asked for that are beginnings.
+        Whether sets of values are asked for that are ranges.
     heights : ndarray of float64, shape (n_values,), default=None
         What implications measure rises by, if not by the values.
+    whole : bool, default=True
+        Whether the solver has to be told that it is one value. Not where all that is asked is that
+        sets hold the value: what is in each of several sets is in those that all have in common,
+        of which one is the cheapest.
     """
 
-    def __init__(self, programme, values, costs, is_ordered, heights=None):
+    def __init__(self, programme, values, costs, is_ordered, heights=None, whole=True):
         self.values, self.is_ordered = values, is_ordered
         self.heights = values if heights is None else heights
-        n = len(values)
-        self._columns = [programme.variable(whole=True) for _ in range(n - is_ordered)]
+        n, self._base = len(values), int(np.argmin(costs))
+        self._columns = [programme.variable(whole=whole) for _ in range(n - is_ordered)]
         if is_ordered:
-            for before, after in zip(self._columns, self._columns[1:], strict=False):
-                programme.require(Sum([after, before], [1.0, -1.0]), low=0.0)
+            for k, pair in enumerate(zip(self._columns, self._columns[1:], strict=False)):
+                if k + 1 != self._base:  # the nearer gap is passed first
+                    nearer, farther = pair if k >= self._base else pair[::-1]
+                    programme.require(Sum([nearer, farther], [1.0, -1.0]), low=0.0)
         else:
             programme.require(Sum(self._columns, [1.0] * n), low=1.0, high=1.0)
         programme.pay(self.total(costs))
@@ -78,18 +85,19 @@ class Choice:
         if not self.is_ordered:
             some = np.flatnonzero(weights)
             return Sum([self._columns[k] for k in some], [float(weights[k]) for k in some])
-        # value k is taken where one up to k is, and none before
-        steps = weights[:-1] - weights[1:]
+        steps = np.diff(weights)
+        steps[: self._base] *= -1  # below the cheapest one, a gap is passed downwards
         some = np.flatnonzero(steps)
-        chosen = [self._columns[k] for k in some], [float(steps[k]) for k in some]
-        return Sum(*chosen, float(weights[-1]))
+        passed = [self._columns[k] for k in some], [float(steps[k]) for k in some]
+        return Sum(*passed, float(weights[self._base]))
 
     def picked(self, x):
         """The value in a solution."""
-        taken = np.array([x[column] for column in self._columns])
+        on = np.array([x[column] for column in self._columns])
         if not self.is_ordered:
-            return self.values[int(taken.argmax())]
-        return self.values[int(np.sum(taken < 0.5))]
+            return self.values[int(on.argmax())]
+        passed = on > 0.5
+        return self.values[self._base - passed[: self._base].sum() + passed[self._base :].sum()]
 
     def height(self):
         """The height of the value, as an expression."""

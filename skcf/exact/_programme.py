@@ -124,7 +124,8 @@ class Programme:
             return Outcome(None, np.inf, True)
         if not self._cost:
             return Outcome(np.empty(0), self.constant, True)
-        options = {"mip_rel_gap": gap}
+        # there is little to presolve: what is of no use has been left out
+        options = {"mip_rel_gap": gap, "presolve": False}
         if time_limit is not None:
             options["time_limit"] = max(time_limit, 1e-3)
         result = milp(

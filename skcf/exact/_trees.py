@@ -134,7 +134,7 @@ class _Deciding:
             self._taken = Settled(options.values[0], heights[0])
         else:
             of = options.values, options.costs
-            self._taken = Choice(programme, *of, self.is_ordered, heights)
+            self._taken = Choice(programme, *of, self.is_ordered, heights, self.is_implied)
         return self._taken
 
     def sets(self, leaves):
@@ -166,7 +166,7 @@ def _grow(programme, left, deciding, least):
         constant += lowest
         if len(leaves) == 1:
             continue
-        some = [programme.variable() for _ in leaves]
+        some = [programme.variable(whole=True) for _ in leaves]
         programme.require(Sum(some, [1.0] * len(some)), low=1.0, high=1.0)
         columns += some
         rows.append(left.leads[leaves] - lowest)
