@@ -118,7 +118,7 @@ class Model:
         weights = getattr(final, "coef_", None) if isinstance(final, LINEAR) else None
         if weights is None or getattr(final, "kernel", "linear") != "linear":
             raise self._unsupported(final, "it is of another kind")
-        weights = weights.toarray() if hasattr(weights, "toarray") else np.asarray(weights)
+        weights = weights.toarray() if hasattr(weights, "toarray") else np.atleast_2d(weights)
         if len(weights) == 1:
             weights = np.vstack([np.zeros_like(weights), weights])
         return LinearScores(weights.astype(np.float64), self.embedding)
