@@ -28,11 +28,12 @@ class Cuts:
     lows: np.ndarray
     highs: np.ndarray
 
-    def cell_of(self, z):
-        """Cell of a number; between two cells, the one whose end is nearer."""
-        k = int(np.searchsorted(self.lows, z, side="right")) - 1
-        between = k + 1 < len(self.lows) and z > self.highs[k]
-        return k + int(between and self.lows[k + 1] - z < z - self.highs[k])
+    def cells_of(self, z):
+        """Cells of numbers; of those between two cells, the one whose end is nearer."""
+        k = np.searchsorted(self.lows, z, side="right") - 1
+        after = np.minimum(k + 1, len(self.lows) - 1)
+        beyond = (z > self.highs[k]) & (self.lows[after] - z < z - self.highs[k])
+        return np.where(beyond, after, k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +46,13 @@ class Node:
     place : int
         Position in the tree.
     feature : int
-        The feature; `NOBODY` where the answer is always the same.
+        The feature; `NOBODY` where the answer is the same for all numbers and categories.
     cut : int
         The cut of a number; the cells up to it are one side.
     low_is_left : bool
         Which side that is.
     left : ndarray of bool, shape (n_categories,), or bool
-        Categories that go left; the answer, where it is always the same.
+        Categories that go left; the answer of `NOBODY`.
     """
 
     tree: object
@@ -61,10 +62,14 @@ class Node:
     low_is_left: bool = True
     left: object = None
 
+    @property
+    def column(self):
+        """Which of the values that enter the model it looks at."""
+        return self.tree.column[self.place]
+
     def goes_left(self, x):
         """Whether a row goes left, by the values that enter the model."""
-        column = self.tree.column[self.place]
-        return bool(self.tree.goes_left(self.place, x[[column]])[0])
+        return bool(self.tree.goes_left(self.place, x[[self.column]])[0])
 
 
 def owners(embedding, seen):

@@ -20,6 +20,9 @@ class Leaves:
         Their nodes' questions.
     cuts : dict of {int: Cuts}
         Cells of each number.
+    undecided : ndarray of bool, shape (d,)
+        Values that no category or number decides, as they enter the trees. A missing or unseen
+        value may: of a column that says what is missing, say.
 
     Attributes
     ----------
@@ -35,7 +38,7 @@ class Leaves:
         Categories of each other feature.
     """
 
-    def __init__(self, trees, nodes, cuts):
+    def __init__(self, trees, nodes, cuts, undecided):
         paths = [_paths(tree, of_tree) for tree, of_tree in zip(trees, nodes, strict=True)]
         self.tree = np.repeat(np.arange(len(trees)), [len(of_tree) for of_tree in paths])
         places = [[leaf for leaf, _ in of_tree] for of_tree in paths]
@@ -43,17 +46,17 @@ class Leaves:
             [tree.values[leaves] for tree, leaves in zip(trees, places, strict=True)]
         )
         ways = [path for of_tree in paths for _, path in of_tree]
-        self._steps: dict[int, list] = {}
+        self._undecided, self._steps = undecided, {NOBODY: []}
         for leaf, path in enumerate(ways):
             for node, left in path:
                 self._steps.setdefault(node.feature, []).append((leaf, node, left))
-        self.asked = sorted(self._steps)
+        self.asked = sorted(set(self._steps) - {NOBODY})
         self.low, self.high, self.members = {}, {}, {}
-        for j, steps in self._steps.items():
+        for j in self.asked:
             if j in cuts:
-                self.low[j], self.high[j] = self._ranges(steps, len(cuts[j].lows))
+                self.low[j], self.high[j] = self._ranges(self._steps[j], len(cuts[j].lows))
             else:
-                self.members[j] = self._sets(steps)
+                self.members[j] = self._sets(self._steps[j])
 
     def _ranges(self, steps, n_cells):
         low = np.zeros(len(self.tree), dtype=np.intp)
@@ -71,27 +74,59 @@ class Leaves:
             members[leaf] &= node.left == left
         return members
 
-    def with_odd(self, j, x):
-        """Tell which leaves a missing or unseen value may end in, given a row as it enters."""
+    def decided_by(self, effect):
+        """Tell which of the undecided values a missing or unseen value does decide.
+
+        Parameters
+        ----------
+        effect : ndarray of float64, shape (d,)
+            What it adds to the row as it enters the trees.
+
+        Returns
+        -------
+        ndarray of bool, shape (d,)
+        """
+        return self._undecided & (effect != 0)
+
+    def at_reference(self, columns):
+        """Tell which leaves a row may end in, of which some undecided values are as usual."""
         fits = np.ones(len(self.tree), dtype=bool)
-        answers: dict[int, bool] = {}
-        for leaf, node, left in self._steps[j]:
-            if id(node) not in answers:
-                answers[id(node)] = node.goes_left(x)
-            fits[leaf] &= answers[id(node)] == left
+        for leaf, node, left in self._steps[NOBODY]:
+            if columns[node.column]:
+                fits[leaf] &= node.left == left
+        return fits
+
+    def with_odd(self, j, x, columns):
+        """Tell which leaves a row may end in, of which one feature is missing or unseen.
+
+        Parameters
+        ----------
+        j : int
+            The feature.
+        x : ndarray of float64, shape (d,)
+            The row as it enters the trees.
+        columns : ndarray of bool, shape (d,)
+            Undecided values that the feature decides.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_leaves,)
+        """
+        fits = np.ones(len(self.tree), dtype=bool)
+        beside = [step for step in self._steps[NOBODY] if columns[step[1].column]]
+        for leaf, node, left in [*self._steps.get(j, []), *beside]:
+            fits[leaf] &= node.goes_left(x) == left
         return fits
 
 
 def _paths(tree, nodes):
-    """Each leaf of a tree that can be reached, with the nodes above it and which way they send."""
+    """Each leaf of a tree, with the nodes above it and which way they send."""
     found, todo = [], [(0, ())]
     while todo:
         at, path = todo.pop()
         node = nodes[at]
         if node is None:
             found.append((at, path))
-        elif node.feature == NOBODY:
-            todo.append((tree.left[at] if node.left else tree.right[at], path))
         else:
             todo.append((tree.right[at], (*path, (node, False))))
             todo.append((tree.left[at], (*path, (node, True))))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Options", "options_of"]
+__all__ = ["Options", "Reach"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,8 @@ class Options:
         return Options(self.values, self.costs, self.fits[which], self.ends)
 
 
-def options_of(row, leaves, cuts, j):
-    """Find what a feature may become, at no more than what is known to be enough.
+class Reach:
+    """What the features of a row may become, at no more than what is known to be enough.
 
     Parameters
     ----------
@@ -49,65 +49,96 @@ def options_of(row, leaves, cuts, j):
         The leaves of the trees.
     cuts : dict of {int: Cuts}
         Cells of each number.
-    j : int
-        The feature.
 
-    Returns
-    -------
-    Options
+    Attributes
+    ----------
+    asked : list of int
+        The features that decide where the row ends.
+    anyway : ndarray of bool, shape (n_leaves,)
+        Which leaves it can end in for all that no feature decides.
     """
-    if j not in cuts:
-        options = _categories(row, leaves, j)
-    elif np.isnan(row.z[j]):
-        options = _missing_number(row, leaves, cuts[j], j)
-    else:
-        options = _number(row, leaves, cuts[j], j)
-    return options.take(np.flatnonzero(options.costs <= row.dearest))
 
+    def __init__(self, row, leaves, cuts):
+        self.row, self.leaves, self.cuts = row, leaves, cuts
+        decided = {j: leaves.decided_by(effect) for j, effect in row.effects.items()}
+        self._decided = {j: columns for j, columns in decided.items() if columns.any()}
+        self.asked = sorted({*leaves.asked, *self._decided})
+        none = np.zeros(row.x.shape, dtype=bool)
+        self.anyway = leaves.at_reference(~sum(self._decided.values(), none))
 
-def _number(row, leaves, cuts, j):
-    """One value for each cell: its number that is nearest to the row's own."""
-    z, low, high = row.z[j], row.low[j], row.high[j]
-    if row.constraints.frozen[j] or low > high:
-        low = high = row.base[j]
-    lows, highs = np.maximum(cuts.lows, low), np.minimum(cuts.highs, high)
-    if row.constraints.integer[j]:
-        lows, highs = np.ceil(lows), np.floor(highs)
-    own = cuts.cell_of(z)
-    if low <= z <= high:  # it may stay where it is, whatever that is
-        lows[own], highs[own] = min(lows[own], z), max(highs[own], z)
-    cells = np.flatnonzero((lows <= highs) & (np.abs(np.clip(z, lows, highs)) < np.inf))
-    ends = np.array([lows[cells], highs[cells]])
-    values = np.clip(z, *ends)
-    return Options(values, row.price(j, values), _fits(leaves, j, cells), ends)
+    def of(self, z):
+        """Tell which leaves the row can end in, moved to a row."""
+        here = self.anyway.copy()
+        for j in self.asked:
+            here &= self._fits(j, z[[j]])[:, 0]
+        return here
 
+    def options(self, j):
+        """Find what a feature may become.
 
-def _fits(leaves, j, cells):
-    return (leaves.low[j][:, None] <= cells) & (cells <= leaves.high[j][:, None])
+        Parameters
+        ----------
+        j : int
+            The feature.
 
+        Returns
+        -------
+        Options
+        """
+        row, ends = self.row, None
+        if j in row.constraints.permitted:
+            values = row.base[[j]] if row.is_fixed(j) else row.categories(j)[0]
+        elif np.isnan(row.z[j]):
+            values = self._fillings(j)
+        else:
+            values, ends = self._of_cells(j)
+        options = Options(values, row.price(j, values), self._fits(j, values), ends)
+        return options.take(np.flatnonzero(options.costs <= row.dearest))
 
-def _missing_number(row, leaves, cuts, j):
-    """A missing number may stay, or be filled with one of any cell, at one price."""
-    cells, values = np.empty(0, dtype=np.intp), np.empty(0)
-    if not row.is_fixed(j):
-        low, high = row.filling(j)
+    def _of_cells(self, j):
+        """One number for each cell, that which is nearest to the row's own; and the cells' ends."""
+        row, cuts = self.row, self.cuts[j]
+        z, low, high = row.z[j], row.low[j], row.high[j]
+        if row.constraints.frozen[j] or low > high:
+            low = high = row.base[j]
         lows, highs = np.maximum(cuts.lows, low), np.minimum(cuts.highs, high)
-        middle = (low + high) / 2
+        if row.constraints.integer[j]:
+            lows, highs = np.ceil(lows), np.floor(highs)
+        if low <= z <= high:  # it may stay where it is, whatever that is
+            own = cuts.cells_of(z)
+            lows[own], highs[own] = min(lows[own], z), max(highs[own], z)
+        ends = np.array([lows, highs])[:, lows <= highs]
+        values = np.clip(z, *ends)
+        return values[np.isfinite(values)], ends[:, np.isfinite(values)]
+
+    def _fillings(self, j):
+        """What a missing number may be: missing, or one of each cell, all at one price."""
+        row = self.row
+        if row.is_fixed(j):
+            return np.array([np.nan])
+        low, high = row.filling(j)
+        if j not in self.cuts:
+            return np.array([np.nan, low])
+        cuts, middle = self.cuts[j], (low + high) / 2
+        lows, highs = np.maximum(cuts.lows, low), np.minimum(cuts.highs, high)
         if row.constraints.integer[j]:
             lows, highs, middle = np.ceil(lows), np.floor(highs), np.rint(middle)
-        cells = np.flatnonzero(lows <= highs)
-        values = np.clip(middle, lows[cells], highs[cells])
-    fits = np.column_stack([leaves.with_odd(j, row.x), _fits(leaves, j, cells)])
-    values = np.append(np.nan, values)
-    return Options(values, row.price(j, values), fits)
+        filled = np.clip(middle, lows, highs)[lows <= highs]
+        return np.append(np.nan, filled)
 
-
-def _categories(row, leaves, j):
-    """The categories that are allowed, and an odd one that is kept."""
-    values = row.base[[j]] if row.is_fixed(j) else row.categories(j)[0]
-    seen = values >= 0
-    fits = np.empty((len(leaves.tree), len(values)), dtype=bool)
-    fits[:, seen] = leaves.members[j][:, values[seen].astype(np.intp)]
-    if not seen.all():
-        fits[:, ~seen] = leaves.with_odd(j, row.x)[:, None]
-    return Options(values, row.price(j, values), fits)
+    def _fits(self, j, values):
+        """Tell which leaves the row can end in with each value, shape (n_leaves, n_values)."""
+        leaves, decided = self.leaves, self._decided.get(j, np.zeros(self.row.x.shape, dtype=bool))
+        odd = np.isnan(values) | ((j in self.row.constraints.permitted) & (values < 0))
+        fits = np.empty((len(leaves.tree), len(values)), dtype=bool)
+        fits[:, odd] = leaves.with_odd(j, self.row.x, decided)[:, None] if odd.any() else False
+        usual = values[~odd]
+        if j in leaves.members:
+            fits[:, ~odd] = leaves.members[j][:, usual.astype(np.intp)]
+        elif j in leaves.low:
+            cells = self.cuts[j].cells_of(usual)
+            fits[:, ~odd] = (leaves.low[j][:, None] <= cells) & (cells <= leaves.high[j][:, None])
+        else:
+            fits[:, ~odd] = True
+        fits[:, ~odd] &= leaves.at_reference(decided)[:, None]
+        return fits

@@ -52,19 +52,15 @@ class Remaining:
         return Remaining(self.tree[leaves], self.leads[leaves], options)
 
 
-def prune(tree, leads, options, least, budget):
+def prune(left, least, budget):
     """Drop options and leaves that are of no use.
 
     Parameters
     ----------
-    tree : ndarray of int, shape (n_leaves,)
-        The tree of each leaf.
-    leads : ndarray of float64, shape (n_leaves, n_demands)
-        What each adds to the left side of each demand.
-    options : dict of {int: Options}
-        What each feature may become.
+    left : Remaining
+        What there is: leaves of every tree.
     least : ndarray of float64, shape (n_demands,)
-        What the left sides have to come to.
+        What the leads have to come to.
     budget : float
         What the features together may cost.
 
@@ -73,9 +69,9 @@ def prune(tree, leads, options, least, budget):
     Remaining, or None
         None where there is nothing that comes to the demands at that cost.
     """
-    n_trees = tree[-1] + 1
-    bound = _Bound(least - SLACK * np.maximum(1.0, np.abs(leads).max(axis=0)), budget, n_trees)
-    left = Remaining(tree, leads, options)
+    n_trees = len(left.starts)
+    rounding = SLACK * np.maximum(1.0, np.abs(left.leads).max(axis=0))
+    bound = _Bound(least - rounding, budget, n_trees)
     has_paired = False
     for _ in range(N_ROUNDS):
         before = _size(left)

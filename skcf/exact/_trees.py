@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from skcf.exact._cells import cut_features, owners
+from skcf.exact._cells import NOBODY, cut_features, owners
 from skcf.exact._leaves import Leaves
 from skcf.exact._moves import Cell, Choice, Settled
-from skcf.exact._options import options_of
+from skcf.exact._options import Reach
 from skcf.exact._programme import Sum
-from skcf.exact._pruning import prune
+from skcf.exact._pruning import Remaining, prune
 
 __all__ = ["TreeScores"]
 
@@ -35,7 +35,7 @@ class TreeScores:
         owner = owners(embedding, seen)
         features = space.encoding_.features
         nodes, self.cuts = cut_features(ensemble.trees, embedding, owner, features, enter)
-        self.leaves = Leaves(ensemble.trees, nodes, self.cuts)
+        self.leaves = Leaves(ensemble.trees, nodes, self.cuts, owner == NOBODY)
 
     def of(self, x):
         """Scores of rows as they enter the model."""
@@ -43,17 +43,8 @@ class TreeScores:
 
     def of_move(self, row, z):
         """Scores of what a row is moved to."""
-        leaves = self.leaves
-        here = np.ones(len(leaves.tree), dtype=bool)
-        for j in leaves.asked:
-            if np.isnan(z[j]) or (j in leaves.members and z[j] < 0):
-                here &= leaves.with_odd(j, row.x)
-            elif j in leaves.members:
-                here &= leaves.members[j][:, int(z[j])]
-            else:
-                cell = self.cuts[j].cell_of(z[j])
-                here &= (leaves.low[j] <= cell) & (cell <= leaves.high[j])
-        return leaves.values[here].sum(axis=0)
+        here = Reach(row, self.leaves, self.cuts).of(z)
+        return self.leaves.values[here].sum(axis=0)
 
     def build(self, programme, row, demands):
         """Add the variables of a row, and the demands.
@@ -72,17 +63,17 @@ class TreeScores:
         dict of {int: object}
             Variables of each feature that may change.
         """
-        leaves = self.leaves
-        options = {j: options_of(row, leaves, self.cuts, j) for j in leaves.asked}
-        rest = self._pay_for_the_rest(programme, row)
-        leads = np.column_stack([demand.lead(leaves.values) for demand in demands])
+        reach = Reach(row, self.leaves, self.cuts)
+        rest = self._pay_for_the_rest(programme, row, reach.asked)
+        leads = np.column_stack([demand.lead(self.leaves.values) for demand in demands])
         least = np.array([demand.least for demand in demands])
-        left = prune(leaves.tree, leads, options, least, row.dearest - rest)
+        left = Remaining(self.leaves.tree, leads, {j: reach.options(j) for j in reach.asked})
+        left = prune(left.only(reach.anyway), least, row.dearest - rest)
         if left is None:
             programme.forbid()
             return {}
         implied = row.constraints.implications.order
-        deciding = {j: _Deciding(left, j, j in implied) for j in leaves.asked}
+        deciding = {j: _Deciding(left, j, j in implied) for j in reach.asked}
         moves = {j: one.variables(programme, row) for j, one in deciding.items()}
         for j in implied:
             if j not in moves and not row.is_fixed(j):
@@ -91,12 +82,12 @@ class TreeScores:
         _grow(programme, left, deciding, least)
         return moves
 
-    def _pay_for_the_rest(self, programme, row):
+    def _pay_for_the_rest(self, programme, row, asked):
         """Pay for features that must move though no tree asks; returns what they cost."""
         implied = set(row.constraints.implications.order)
         rest = 0.0
         for j in range(len(row.z)):
-            if j in self.leaves.asked or (j in implied and not row.is_fixed(j)):
+            if j in asked or (j in implied and not row.is_fixed(j)):
                 continue
             rest += float(row.price(j, row.base[[j]])[0])
         programme.pay(Sum([], [], rest))
