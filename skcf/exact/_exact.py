@@ -1,11 +1,13 @@
 """ExactExplainer: counterfactuals that are proven to be the cheapest."""
 
 import time
+import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn.exceptions import ConvergenceWarning
 
 from skcf._compat import Interval
 from skcf._embedding import KeptValues
@@ -108,6 +110,12 @@ class ExactExplainer(BaseCounterfactual):
     ValueError
         By ``fit``, if the classifier is of no kind that a programme can be made of; the message
         lists those that are.
+
+    Warns
+    -----
+    ConvergenceWarning
+        By ``explain`` and ``transform``, if no time limit is set and a row is not proven all the
+        same.
 
     See Also
     --------
@@ -253,7 +261,25 @@ class ExactExplainer(BaseCounterfactual):
         least = np.minimum(np.where(use, cost, np.inf), dearest)
         # rounding apart, no bound is above what was found
         bound = np.minimum(bound, least)
+        if self.time_limit is None:
+            self._warn_of_unproven(least, bound)
         return np.where(use[:, None], proposed, known), {"lower_bound": bound}
+
+
+    def _warn_of_unproven(self, cost, bound):
+        """Say where a proof was not cut short by a time limit, and failed all the same."""
+        # an infinite cost is none
+        allowed = np.where(np.isfinite(cost), 2 * self.tol * cost + TINY, np.inf)
+        with np.errstate(invalid="ignore"):
+            n_unproven = int(np.sum(cost - bound > allowed))
+        if n_unproven:
+            warnings.warn(
+                f"{n_unproven} of {len(cost)} rows are not proven to be within tol={self.tol} of "
+                "the optimum, for rounding, or since missing values enter the classifier in a way "
+                "that depends on other columns; the result's gap tells which.",
+                ConvergenceWarning,
+                stacklevel=7,
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ class Sum:
     constant: float = 0.0
 
     def plus(self, other, factor=1.0):
-        """This and a multiple of another one."""
+        """Add a multiple of another one."""
         return Sum(
             self.columns + other.columns,
             self.values + [factor * value for value in other.values],
