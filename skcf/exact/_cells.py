@@ -200,7 +200,7 @@ class _Flips:
     def ends(self):
         """Last number below each threshold and the first above, that the columns can hold."""
         low, high, width = self._first_guess()
-        going = np.arange(len(low))
+        going = np.flatnonzero(np.isfinite(low))
         for _ in range(N_WIDENINGS):  # a threshold that no number reaches is never between
             going = going[~self._is_below(low, going) | self._is_below(high, going)]
             if not len(going):
@@ -210,15 +210,20 @@ class _Flips:
         return np.column_stack(self._narrowed(low, high))
 
     def _first_guess(self):
-        """An interval about each threshold that rounding should not leave, and its room."""
+        """An interval about each threshold that rounding should not leave, and its room.
+
+        A threshold that only parts the missing values is infinite, and so is the guess.
+        """
         at, embedding = (self._feature, self._column), self._embedding
         x = self._threshold - embedding.at_reference[self._column]
         z = embedding.reference[self._feature] + x / embedding.slope[at]
         eps = max(embedding.eps, float(np.finfo(self._number).eps))
         size = np.maximum(np.abs(z), np.abs(self._threshold / embedding.slope[at]))
         width = 4 * eps * np.maximum(size, np.finfo(np.float32).tiny)
-        everywhere = np.arange(len(z))
-        return *self._around(everywhere, z, z, width), width
+        low, high = z.copy(), z.copy()
+        going = np.flatnonzero(np.isfinite(z))
+        low[going], high[going] = self._around(going, z[going], z[going], width[going])
+        return low, high, width
 
     def _around(self, which, low, high, width):
         """The interval widened, with ends that the columns can hold."""
@@ -250,7 +255,7 @@ class _Flips:
 
     def _narrowed(self, low, high):
         """Halve the intervals until nothing is between their ends."""
-        going = np.arange(len(low))
+        going = np.flatnonzero(np.isfinite(low))
         for _ in range(N_HALVINGS):
             middle = low.copy()
             middle[going] = low[going] + (high[going] - low[going]) / 2
