@@ -69,7 +69,9 @@ class Choice:
         self._columns = [programme.variable(whole=whole) for _ in range(n - is_ordered)]
         if is_ordered:
             for k, pair in enumerate(zip(self._columns, self._columns[1:], strict=False)):
-                if k + 1 != self._base:  # the nearer gap is passed first
+                if k + 1 == self._base:  # not beyond it on both sides
+                    programme.require(Sum(list(pair), [1.0, 1.0]), high=1.0)
+                else:  # the nearer gap is passed first
                     nearer, farther = pair if k >= self._base else pair[::-1]
                     programme.require(Sum([nearer, farther], [1.0, -1.0]), low=0.0)
         else:

@@ -155,8 +155,6 @@ def _grow(programme, left, deciding, least):
     for leaves in np.split(np.arange(len(left.tree)), starts[1:]):
         lowest = left.leads[leaves].min(axis=0)
         constant += lowest
-        if len(leaves) == 1:
-            continue
         some = [programme.variable(whole=True) for _ in leaves]
         programme.require(Sum(some, [1.0] * len(some)), low=1.0, high=1.0)
         columns += some
