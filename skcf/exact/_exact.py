@@ -26,7 +26,7 @@ __all__ = ["ExactExplainer"]
 N_STARTS = 3  # nearest rows, refined, that tell what is too dear to look at
 SLACK = 1e-7  # share by which a change may be dearer than what is known: rounding
 ENOUGH = 0.99  # share of the margin that an answer must have
-SAFER = 4.0  # how much more margin is demanded where rounding has eaten it
+SAFER, LEAST_STEP = 2.0, 1e-9  # how much more is demanded than rounding has eaten
 ATTEMPTS = 4
 TINY = 1e-12
 
@@ -334,9 +334,10 @@ def _solved_once(task, target, dearest, margin, tol, end):
             z[j] = move.picked(outcome.x)
         z = model.space.constraints_.project(z[None], task.z[None])[0]
         cost = float(model.space.costs_.between(z[None], task.z[None])[0])
-        if np.isfinite(cost) and model.margin(row, z, target) >= max(ENOUGH * margin, TINY):
+        reached = model.margin(row, z, target)
+        if np.isfinite(cost) and reached >= max(ENOUGH * margin, TINY):
             return _Answer(z, target, bound), cost
-        wanted = SAFER * max(wanted, 1e-6)
+        wanted += max(SAFER * (margin - reached), LEAST_STEP)
     return _Answer(task.z, -1, bound), np.inf
 
 

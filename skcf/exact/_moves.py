@@ -123,16 +123,16 @@ class Slide:
     low, high : float
         Where it may go.
     price : float
-        Of one unit.
-    unit : float
-        Difference that counts as 1: variables of similar size are kinder to the solver.
+        Of a difference of 1.
     is_whole : bool
         Whether it moves by whole steps.
     """
 
-    def __init__(self, programme, origin, low, high, price, unit, is_whole):
-        self.origin, self.unit = origin, 1.0 if is_whole else unit
-        self.low, self.high = low, high
+    def __init__(self, programme, origin, low, high, price, is_whole):
+        self.origin, self.low, self.high = origin, low, high
+        reach = max(abs(low - origin), abs(high - origin))
+        # the solver's tolerances are absolute: they are to be small beside what a variable may be
+        self.unit = reach if 0 < reach < np.inf and not is_whole else 1.0
 
         def way(least, most):
             limits = max(least, 0.0) / self.unit, max(most, 0.0) / self.unit

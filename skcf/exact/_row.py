@@ -73,7 +73,7 @@ class Row:
         is_whole = is_whole and z == np.rint(z)
         if is_whole:
             low, high = np.ceil(low), np.floor(high)
-        return Slide(programme, z, low, high, weight / scale, scale, is_whole)
+        return Slide(programme, z, low, high, weight / scale, is_whole)
 
     def _farthest(self, j):
         """How far a number may move at no more than what is known to be enough."""
