@@ -21,7 +21,7 @@ from skcf.exact._models import Model
 from skcf.exact._programme import Programme
 from skcf.exact._row import Row
 
-__all__ = ["ExactExplainer"]
+__all__ = ["ExactExplainer", "ExactResult"]
 
 N_STARTS = 3  # nearest rows, refined, that tell what is too dear to look at
 SLACK = 1e-7  # share by which a change may be dearer than what is known: rounding
@@ -65,7 +65,7 @@ class ExactExplainer(BaseCounterfactual):
     features may have, the least cost at which the classifier's score of the target class is ahead.
     Every answer comes with a lower bound. It is the yardstick for the other explainers, and for
     those who need to know that there is no cheaper way. It takes from some milliseconds a row
-    (linear models) to seconds (boosted trees).
+    (linear models) to seconds (boosted trees), and longer for large forests.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ class ExactExplainer(BaseCounterfactual):
     >>> explainer = ExactExplainer(model, target_class=2).fit(X, model.predict(X))
     >>> result = explainer.explain(X[::10])
     >>> result
-    <ExactResult of 15 rows: 5 already_target, 10 found>
+    <ExactResult of 15 rows: 6 already_target, 9 found>
     >>> bool((result.gap <= 1e-4).all())
     True
     """
@@ -264,7 +264,6 @@ class ExactExplainer(BaseCounterfactual):
         if self.time_limit is None:
             self._warn_of_unproven(least, bound)
         return np.where(use[:, None], proposed, known), {"lower_bound": bound}
-
 
     def _warn_of_unproven(self, cost, bound):
         """Say where a proof was not cut short by a time limit, and failed all the same."""

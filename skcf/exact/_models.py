@@ -172,6 +172,6 @@ class Model:
         kinds = [kind.__name__ for kind in (*LINEAR, *FAMILIES)]
         return ValueError(
             f"ExactExplainer cannot write {type(final).__name__} as a programme: {reason}. It "
-            f"takes {', '.join(kinds)} (support vector machines with a linear kernel), behind scalers, "
-            "encoders and imputers that write each row as a sum over its columns."
+            f"takes {', '.join(kinds)} (support vector machines with a linear kernel), behind "
+            "scalers, encoders and imputers that write each row as a sum over its columns."
         )
