@@ -10,12 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 
 from skcf._classifiers import as_taken, unfrozen
 
-__all__ = ["Embedding", "KeptValues", "learn_embedding", "sample_of", "split_classifier"]
+__all__ = [
+    "Embedding",
+    "KeptValues",
+    "entered",
+    "learn_embedding",
+    "sample_of",
+    "split_classifier",
+]
 
 N_CHECKS = 200
 """Real rows, and as many made up, on which an embedding is checked."""
@@ -56,7 +64,10 @@ def split_classifier(reader):
         elif hasattr(final, "best_estimator_"):
             final = final.best_estimator_
         else:
-            return steps, final
+            # histogram boosting encodes categories by itself, and moves their columns to the front
+            is_boosting = isinstance(final, HistGradientBoostingClassifier)
+            own = getattr(final, "_preprocessor", None) if is_boosting else None
+            return steps if own is None else [*steps, own], final
 
 
 def sample_of(table, n_rows=N_CHECKS):
@@ -230,9 +241,9 @@ class KeptValues:
             probes, of = self._probes(codes, odd, embedding.reference)
             decoded = encoding.decoder(origin)(probes, of)
             width = self._n_outputs
-            self._effects = _entered(reader, space, decoded, width) - embedding.at_reference
+            self._effects = entered(reader, space, decoded, width) - embedding.at_reference
             rows = np.flatnonzero(odd.any(axis=1))
-            true = _entered(reader, space, origin.take(rows), width)
+            true = entered(reader, space, origin.take(rows), width)
             self.is_known[rows] = embedding.agrees(embedding(codes[rows], self, rows), true)
 
     def _probes(self, codes, odd, reference):
@@ -260,8 +271,24 @@ class KeptValues:
         return effect
 
 
-def _entered(reader, space, table, width):
-    """Rows of a table as they enter the final model, in blocks of bounded size."""
+def entered(reader, space, table, width):
+    """Ask the preprocessing how rows enter the final model, in blocks of bounded size.
+
+    Parameters
+    ----------
+    reader : object
+        Made by `skcf._classifiers.read_classifier`.
+    space : FeatureSpace
+        Fitted on the rows that the classifier takes.
+    table : Table
+        The rows.
+    width : int
+        Number of values that the final model takes, d.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, d)
+    """
     size = max(1, BLOCK_ELEMENTS // max(1, width))
     blocks = [np.arange(i, min(i + size, table.n_rows)) for i in range(0, table.n_rows, size)]
     x = [_preprocessed(reader, space, table.take(rows)) for rows in blocks]
@@ -292,7 +319,7 @@ def _probed(reader, space, Z):
     probes = np.tile(reference, (len(feature), 1))
     probes[np.arange(len(feature)), feature] = np.concatenate(values)
     at_reference = native[0].astype(np.float64)
-    x = _entered(reader, space, decode(probes), len(at_reference))
+    x = entered(reader, space, decode(probes), len(at_reference))
     parts = np.split(x, np.cumsum([len(part) for part in of])[:-1])
     slope = np.zeros((len(features), len(at_reference)))
     slope[numeric] = (parts[1] - parts[0]) / (high - low)[numeric, None]
@@ -335,7 +362,7 @@ def _holds(embedding, reader, space, Z):
     real = real[:: max(1, len(real) // N_CHECKS)]
     encoding = space.encoding_
     checks = np.concatenate([real, _made_up(encoding.features, Z)])
-    true = _entered(reader, space, encoding.decoder()(checks), embedding.n_outputs)
+    true = entered(reader, space, encoding.decoder()(checks), embedding.n_outputs)
     return bool(np.isfinite(true).all() and embedding.agrees(embedding(checks), true).all())
 
 

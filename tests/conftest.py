@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
-from skcf import CCEExplainer, NearestExplainer
+from skcf import CCEExplainer, ExactExplainer, NearestExplainer
 
 pd = pytest.importorskip("pandas")
 
@@ -22,6 +22,7 @@ pd = pytest.importorskip("pandas")
 EXPLAINERS = {
     "nearest": NearestExplainer,
     "collective": CCEExplainer,
+    "exact": ExactExplainer,
 }
 
 

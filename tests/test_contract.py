@@ -23,7 +23,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skcf import CCEExplainer, FeatureSpace, InvalidCounterfactualWarning
+from skcf import CCEExplainer, ExactExplainer, FeatureSpace, InvalidCounterfactualWarning
 
 SPACE = FeatureSpace(
     immutable_features=["sex"],
@@ -32,6 +32,10 @@ SPACE = FeatureSpace(
 )
 
 every_explainer = pytest.mark.parametrize("Explainer", EXPLAINERS.values(), ids=EXPLAINERS)
+
+# the exact one reads the model itself: its own tests do the same with models that it takes
+BLACK_BOX = {name: Explainer for name, Explainer in EXPLAINERS.items() if name != "exact"}
+every_black_box = pytest.mark.parametrize("Explainer", BLACK_BOX.values(), ids=BLACK_BOX)
 
 
 def explain_quietly(explainer, X):
@@ -72,13 +76,14 @@ def assert_constraints_hold(before, after, *, immutable, rising, ranges, seen):
 @every_explainer
 def test_constraints_hold_on_every_row_of_adult(Explainer, adult):
     X, queries, space, model = adult
-    queries = queries.copy()
+    # a programme takes longer than a search
+    queries = queries[: 80 if Explainer is ExactExplainer else None].copy()
     queries.loc[queries.index[:5], "workclass"] = "Astronaut"
     queries.loc[queries.index[5:10], "native_country"] = "Atlantis"
     space = clone(space).set_params(permitted_range={"hours_per_week": (20, 60)})
     explainer = Explainer(model, target_class=">50K", feature_space=space)
     result = explain_quietly(explainer.fit(X, model.predict(X)), queries)
-    assert (result.status == "found").sum() > 200
+    assert (result.status == "found").sum() > len(queries) / 2
     moved = np.isin(result.status, ["found", "not_found"])
     text = [name for name in X if X[name].dtype.kind not in "if"]
     assert_constraints_hold(
@@ -270,7 +275,7 @@ class Interrupting(ClassifierMixin, BaseEstimator):
         return np.where(X["hours"] > 30, "yes", "no")
 
 
-@every_explainer
+@every_black_box
 def test_interrupted_refit_leaves_the_old_fit(Explainer, population):
     X, y, _ = population
     model = Interrupting().fit(X, y)
@@ -429,7 +434,7 @@ def test_pandas_frame_keeps_columns_dtypes_and_index(Explainer):
     assert (model.predict(X_cf) == "yes").all()
 
 
-@every_explainer
+@every_black_box
 def test_polars_frame_keeps_columns_and_dtypes(Explainer):
     pl = pytest.importorskip("polars")
     X, _y = mixed_population(200, missing=False)

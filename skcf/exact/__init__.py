@@ -1,5 +1,5 @@
 """ExactExplainer: counterfactuals that are proven to be the cheapest."""
 
-from skcf.exact._exact import ExactExplainer
+from skcf.exact._exact import ExactExplainer, ExactResult
 
-__all__ = ["ExactExplainer"]
+__all__ = ["ExactExplainer", "ExactResult"]

@@ -11,6 +11,9 @@ NEGLIGIBLE = 1e-9
 
 NOBODY, SEVERAL = -1, -2
 
+N_WIDENINGS, N_HALVINGS = 30, 100
+"""How often an interval is widened fourfold to hold a threshold, and halved to find it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Cuts:
@@ -19,17 +22,18 @@ class Cuts:
     Attributes
     ----------
     lows, highs : ndarray of float64, shape (n_cells,)
-        First and last number of each cell.
+        First and last number of each cell that the column can hold.
     """
 
     lows: np.ndarray
     highs: np.ndarray
 
-    def cell_of(self, z):
-        """Cell of a number; between two cells, the one whose end is nearer."""
-        k = int(np.searchsorted(self.lows, z, side="right")) - 1
-        between = k + 1 < len(self.lows) and z > self.highs[k]
-        return k + (between and self.lows[k + 1] - z < z - self.highs[k])
+    def cells_of(self, z):
+        """Cells of numbers; of those between two cells, the one whose end is nearer."""
+        k = np.searchsorted(self.lows, z, side="right") - 1
+        after = np.minimum(k + 1, len(self.lows) - 1)
+        beyond = (z > self.highs[k]) & (self.lows[after] - z < z - self.highs[k])
+        return np.where(beyond, after, k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +46,13 @@ class Node:
     place : int
         Position in the tree.
     feature : int
-        The feature; `NOBODY` where the answer is always the same.
+        The feature; `NOBODY` where the answer is the same for all numbers and categories.
     cut : int
         The cut of a number; the cells up to it are one side.
     low_is_left : bool
         Which side that is.
     left : ndarray of bool, shape (n_categories,), or bool
-        Categories that go left; the answer, where it is always the same.
+        Categories that go left; the answer of `NOBODY`.
     """
 
     tree: object
@@ -58,10 +62,14 @@ class Node:
     low_is_left: bool = True
     left: object = None
 
+    @property
+    def column(self):
+        """Which of the values that enter the model it looks at."""
+        return self.tree.column[self.place]
+
     def goes_left(self, x):
         """Whether a row goes left, by the values that enter the model."""
-        column = self.tree.column[self.place]
-        return bool(self.tree.goes_left(self.place, x[[column]])[0])
+        return bool(self.tree.goes_left(self.place, x[[self.column]])[0])
 
 
 def owners(embedding, seen):
@@ -79,7 +87,9 @@ def owners(embedding, seen):
     ndarray of int, shape (d,)
         `NOBODY` where none does, `SEVERAL` where several do.
     """
-    reach = np.abs(embedding.slope) * np.nan_to_num(seen[1] - seen[0])[:, None]
+    # a constant feature may change all the same
+    width = np.nan_to_num(seen[1] - seen[0])
+    reach = np.abs(embedding.slope) * np.where(width > 0, width, 1.0)[:, None]
     for j, table in embedding.tables.items():
         if len(table):
             reach[j] = np.ptp(table, axis=0)
@@ -89,7 +99,7 @@ def owners(embedding, seen):
     return np.where(decides.sum(axis=0) > 1, SEVERAL, owner)
 
 
-def cut_features(trees, embedding, owner, features):
+def cut_features(trees, embedding, owner, features, enter):
     """Translate the nodes of trees into questions about encoded features.
 
     Parameters
@@ -102,6 +112,8 @@ def cut_features(trees, embedding, owner, features):
         The feature that decides each value.
     features : list of NumericFeature and CategoricalFeature
         The features.
+    enter : callable
+        Takes encoded rows and gives them as they enter, to the last bit.
 
     Returns
     -------
@@ -110,26 +122,29 @@ def cut_features(trees, embedding, owner, features):
     cuts : dict of {int: Cuts}
         Cells of each number that a tree asks for.
     """
-    nodes, asked = [], {}
-    for tree in trees:
-        of_tree = []
-        for node, column in enumerate(tree.column):
-            one = None if column < 0 else _node(tree, node, embedding, owner[column], asked)
-            of_tree.append(one)
-        nodes.append(of_tree)
-    cuts, places = {}, {}
-    for j, ends in asked.items():
-        cuts[j], places[j] = _cells(np.array(ends), features[j])
+    asked: dict[tuple, int] = {}
+    nodes = [
+        [
+            None if column < 0 else _node(tree, node, embedding, owner[column], asked)
+            for node, column in enumerate(tree.column)
+        ]
+        for tree in trees
+    ]
+    ends = _Flips(list(asked), trees[0].number, embedding, features, enter).ends()
+    feature = np.array([key[0] for key in asked], dtype=np.intp)
+    cuts, place = {}, np.zeros(len(asked), dtype=np.intp)
+    for j in np.unique(feature):
+        of = feature == j
+        cuts[int(j)], place[of] = _cells(ends[of])
     for of_tree in nodes:
-        for place, node in enumerate(of_tree):
-            if node is not None and node.feature in places:
-                cut = int(places[node.feature][node.cut])
-                of_tree[place] = replace(node, cut=cut)
+        for k, node in enumerate(of_tree):
+            if node is not None and node.feature in cuts:
+                of_tree[k] = replace(node, cut=int(place[node.cut]))
     return nodes, cuts
 
 
 def _node(tree, node, embedding, j, asked):
-    """One node's question; the ends of cells beside new cuts are appended to those asked."""
+    """One node's question; new cuts are noted among those asked."""
     column = tree.column[node]
     if j in embedding.tables:
         x = embedding.at_reference[column] + embedding.tables[j][:, column]
@@ -142,37 +157,115 @@ def _node(tree, node, embedding, j, asked):
             "its trees look at mixtures of columns, or at numbers as categories, which would make "
             "the programme too large"
         )
-    ends = asked.setdefault(j, [])
-    ends.append(_ends(tree, node, embedding, j))
-    return Node(tree, node, j, len(ends) - 1, bool(embedding.slope[j, column] > 0))
+    key = int(j), int(column), float(tree.threshold[node])
+    cut = asked.setdefault(key, len(asked))
+    return Node(tree, node, int(j), cut, bool(embedding.slope[j, column] > 0))
 
 
-def _ends(tree, node, embedding, j):
-    """Last number below a cut, and first one above, safe from rounding."""
-    column, threshold, number = tree.column[node], tree.threshold[node], tree.number
-    with np.errstate(over="ignore"):
-        last = number(threshold)
-    if last > threshold:  # as floats of the narrower type, values up to it go left
-        last = np.nextafter(last, number(-np.inf))
-    first = np.nextafter(last, number(np.inf))
-    slope = embedding.slope[j, column]
-    x = np.array([last, first], dtype=np.float64) - embedding.at_reference[column]
-    z = embedding.reference[j] + x / slope
-    low, high = np.sort(z)
-    if slope == 1 and embedding.at_reference[column] == embedding.reference[j]:
-        return float(last), float(first)  # the number itself: no rounding
-    room = 8 * embedding.eps * max(abs(low), abs(high), np.abs(x / slope).max())
-    return float(low - room), float(high + room)
-
-
-def _cells(ends, feature):
+def _cells(ends):
     """Cells between distinct cuts, and the cut that each of those asked for became."""
-    ends = np.array(ends)
-    if feature.integer:
-        ends[:, 0] = np.floor(ends[:, 0] + NEGLIGIBLE)
-        ends[:, 1] = ends[:, 0] + 1
     last, place = np.unique(ends[:, 0], return_inverse=True)
     first = np.full(len(last), -np.inf)
     np.maximum.at(first, place.ravel(), ends[:, 1])
-    lows, highs = np.append(-np.inf, first), np.append(last, np.inf)
-    return Cuts(lows, highs), place.ravel()
+    return Cuts(np.append(-np.inf, first), np.append(last, np.inf)), place.ravel()
+
+
+class _Flips:
+    """The numbers on both sides of thresholds, as the preprocessing and the trees round them.
+
+    Parameters
+    ----------
+    asked : list of (int, int, float)
+        Feature, column that enters the trees, and threshold.
+    number : type
+        Float type in which the trees compare.
+    embedding : Embedding
+        How encoded rows enter the trees.
+    features : list of NumericFeature and CategoricalFeature
+        The features.
+    enter : callable
+        Takes encoded rows and gives them as they enter, to the last bit.
+    """
+
+    def __init__(self, asked, number, embedding, features, enter):
+        self._number, self._embedding, self._enter = number, embedding, enter
+        self._feature, self._column = np.array([key[:2] for key in asked], int).reshape(-1, 2).T
+        self._threshold = np.array([key[2] for key in asked])
+        of = [features[j] for j in self._feature]
+        self._whole = np.array([feature.integer for feature in of], dtype=bool)
+        self._limits = np.array([feature.dtype_limits() for feature in of]).reshape(-1, 2).T
+        kinds = np.array([np.dtype(feature.float_type).char for feature in of], dtype="U1")
+        self._narrow = {kind: kinds == kind for kind in set(kinds) - {"d"}}
+
+    def ends(self):
+        """Last number below each threshold and the first above, that the columns can hold."""
+        low, high, width = self._first_guess()
+        going = np.flatnonzero(np.isfinite(low))
+        for _ in range(N_WIDENINGS):  # a threshold that no number reaches is never between
+            going = going[~self._is_below(low, going) | self._is_below(high, going)]
+            if not len(going):
+                break
+            width[going] *= 4
+            low[going], high[going] = self._around(going, low[going], high[going], width[going])
+        return np.column_stack(self._narrowed(low, high))
+
+    def _first_guess(self):
+        """An interval about each threshold that rounding should not leave, and its room.
+
+        A threshold that only parts the missing values is infinite, and so is the guess.
+        """
+        at, embedding = (self._feature, self._column), self._embedding
+        x = self._threshold - embedding.at_reference[self._column]
+        z = embedding.reference[self._feature] + x / embedding.slope[at]
+        eps = max(embedding.eps, float(np.finfo(self._number).eps))
+        size = np.maximum(np.abs(z), np.abs(self._threshold / embedding.slope[at]))
+        width = 4 * eps * np.maximum(size, np.finfo(np.float32).tiny)
+        low, high = z.copy(), z.copy()
+        going = np.flatnonzero(np.isfinite(z))
+        low[going], high[going] = self._around(going, z[going], z[going], width[going])
+        return low, high, width
+
+    def _around(self, which, low, high, width):
+        """The interval widened, with ends that the columns can hold."""
+        low, high = low - width, high + width
+        whole = self._whole[which]
+        low = np.where(whole, np.floor(low), low)
+        high = np.where(whole, np.maximum(np.ceil(high), low + 1), high)
+        low, high = (np.clip(end, *self._limits[:, which]) for end in (low, high))
+        return self._snapped(low, which), self._snapped(high, which)
+
+    def _snapped(self, z, which):
+        """The nearest numbers that the columns can hold."""
+        for kind, narrow in self._narrow.items():
+            with np.errstate(over="ignore"):
+                z = np.where(narrow[which], z.astype(kind).astype(np.float64), z)
+        return z
+
+    def _is_below(self, z, which):
+        """Whether numbers are on the low side of their thresholds."""
+        if not len(which):
+            return np.empty(0, dtype=bool)
+        rows = np.tile(self._embedding.reference, (len(which), 1))
+        rows[np.arange(len(which)), self._feature[which]] = z[which]
+        column, threshold = self._column[which], self._threshold[which]
+        with np.errstate(over="ignore"):
+            x = self._enter(rows)[np.arange(len(which)), column].astype(self._number)
+        rises = self._embedding.slope[self._feature[which], column] > 0
+        return np.where(rises, x <= threshold, x > threshold)
+
+    def _narrowed(self, low, high):
+        """Halve the intervals until nothing is between their ends."""
+        going = np.flatnonzero(np.isfinite(low))
+        for _ in range(N_HALVINGS):
+            middle = low.copy()
+            middle[going] = low[going] + (high[going] - low[going]) / 2
+            middle[going] = np.where(self._whole[going], np.floor(middle[going]), middle[going])
+            middle[going] = self._snapped(middle[going], going)
+            between = (low[going] < middle[going]) & (middle[going] < high[going])
+            going = going[between]
+            if not len(going):
+                break
+            below = self._is_below(middle, going)
+            low[going[below]] = middle[going[below]]
+            high[going[~below]] = middle[going[~below]]
+        return low, high

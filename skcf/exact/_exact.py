@@ -1,11 +1,13 @@
 """ExactExplainer: counterfactuals that are proven to be the cheapest."""
 
 import time
+import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn.exceptions import ConvergenceWarning
 
 from skcf._compat import Interval
 from skcf._embedding import KeptValues
@@ -18,11 +20,12 @@ from skcf.exact._models import Model
 from skcf.exact._programme import Programme
 from skcf.exact._row import Row
 
-__all__ = ["ExactExplainer"]
+__all__ = ["ExactExplainer", "ExactResult"]
 
 N_STARTS = 3  # nearest rows, refined, that tell what is too dear to look at
 SLACK = 1e-7  # share by which a change may be dearer than what is known: rounding
-SAFER = 4.0  # how much more margin is demanded where rounding has eaten it
+ENOUGH = 0.99  # share of the margin that an answer must have
+SAFER, LEAST_STEP = 2.0, 1e-9  # how much more is demanded than rounding has eaten
 ATTEMPTS = 4
 TINY = 1e-12
 
@@ -61,7 +64,7 @@ class ExactExplainer(BaseCounterfactual):
     features may have, the least cost at which the classifier's score of the target class is ahead.
     Every answer comes with a lower bound. It is the yardstick for the other explainers, and for
     those who need to know that there is no cheaper way. It takes from some milliseconds a row
-    (linear models) to seconds (boosted trees).
+    (linear models) to seconds (boosted trees), and longer for large forests.
 
     Parameters
     ----------
@@ -107,6 +110,12 @@ class ExactExplainer(BaseCounterfactual):
         By ``fit``, if the classifier is of no kind that a programme can be made of; the message
         lists those that are.
 
+    Warns
+    -----
+    ConvergenceWarning
+        By ``explain`` and ``transform``, if no time limit is set and a row is not proven all the
+        same.
+
     See Also
     --------
     NearestExplainer : Nearly as cheap, and thousands of times as fast.
@@ -144,7 +153,7 @@ class ExactExplainer(BaseCounterfactual):
     >>> explainer = ExactExplainer(model, target_class=2).fit(X, model.predict(X))
     >>> result = explainer.explain(X[::10])
     >>> result
-    <ExactResult of 15 rows: 5 already_target, 10 found>
+    <ExactResult of 15 rows: 6 already_target, 9 found>
     >>> bool((result.gap <= 1e-4).all())
     True
     """
@@ -246,7 +255,24 @@ class ExactExplainer(BaseCounterfactual):
         least = np.minimum(np.where(use, cost, np.inf), dearest)
         # rounding apart, no bound is above what was found
         bound = np.minimum(bound, least)
+        if self.time_limit is None:
+            self._warn_of_unproven(least, bound)
         return np.where(use[:, None], proposed, known), {"lower_bound": bound}
+
+    def _warn_of_unproven(self, cost, bound):
+        """Say where a proof was not cut short by a time limit, and failed all the same."""
+        # an infinite cost is none
+        allowed = np.where(np.isfinite(cost), 2 * self.tol * cost + TINY, np.inf)
+        with np.errstate(invalid="ignore"):
+            n_unproven = int(np.sum(cost - bound > allowed))
+        if n_unproven:
+            warnings.warn(
+                f"{n_unproven} of {len(cost)} rows are not proven to be within tol={self.tol} of "
+                "the optimum, for rounding, or since missing values enter the classifier in a way "
+                "that depends on other columns; the result's gap tells which.",
+                ConvergenceWarning,
+                stacklevel=7,
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,25 +299,26 @@ class _Answer:
 
 def _solved(task, *, margin, tol, time_limit):
     """Solve the programme of one row for each class that it may move to."""
-    best, least, bound = _Answer(task.z, -1, np.inf), task.dearest, np.inf
     if not task.is_known:  # how its missing values enter is not known: nothing can be proven
         return _Answer(task.z, -1, 0.0)
+    end = None if time_limit is None else time.monotonic() + time_limit
+    best, least, bound = _Answer(task.z, -1, np.inf), task.dearest, np.inf
     for target in task.targets:
-        answer, cost = _solved_once(task, target, least, margin, tol, time_limit)
+        answer, cost = _solved_once(task, target, least, margin, tol, end)
         bound = min(bound, answer.bound)
         if answer.target >= 0 and cost <= least:
             best, least = answer, cost
     return _Answer(best.z, best.target, bound)
 
 
-def _solved_once(task, target, dearest, margin, tol, time_limit):
+def _solved_once(task, target, dearest, margin, tol, end):
     """Solve one programme, with more margin where rounding leaves too little."""
-    model, end = task.model, None if time_limit is None else time.monotonic() + time_limit
-    bound, wanted = None, margin
+    model, wanted, bound = task.model, margin, None
+    limit = dearest * (1 + SLACK)
+    row = Row(model.space, task.z, task.x, task.effects, model.seen, limit)
     for _ in range(ATTEMPTS):
-        programme, moves, row = _programme(task, target, dearest, wanted)
-        left = None if end is None else end - time.monotonic()
-        outcome = programme.solve(left, tol)
+        programme, moves = _programme(row, model.scores, model.demands(target, wanted))
+        outcome = programme.solve(None if end is None else end - time.monotonic(), tol)
         bound = max(outcome.bound, 0.0) if bound is None else bound
         if outcome.x is None:
             break
@@ -300,19 +327,16 @@ def _solved_once(task, target, dearest, margin, tol, time_limit):
             z[j] = move.picked(outcome.x)
         z = model.space.constraints_.project(z[None], task.z[None])[0]
         cost = float(model.space.costs_.between(z[None], task.z[None])[0])
-        if np.isfinite(cost) and model.margin(z, task, target) >= max(0.5 * margin, TINY):
+        reached = model.margin(row, z, target)
+        if np.isfinite(cost) and reached >= max(ENOUGH * margin, TINY):
             return _Answer(z, target, bound), cost
-        wanted = SAFER * max(wanted, 1e-6)
+        wanted += max(SAFER * (margin - reached), LEAST_STEP)
     return _Answer(task.z, -1, bound), np.inf
 
 
-def _programme(task, target, dearest, margin):
-    """The programme of one row and one class."""
-    programme, model = Programme(), task.model
-    limit = dearest * (1 + SLACK) if np.isfinite(dearest) else np.inf
-    odd = model.embedding.is_odd(task.z[None])[0]
-    row = Row(model.space, task.z, task.x, odd, task.effects, model.seen, limit)
-    moves, scores = model.scores.build(programme, row)
+def _programme(row, scores, demands):
+    """The programme of one row and one class, and the variables of the features."""
+    programme = Programme(row.dearest)
+    moves = scores.build(programme, row, demands)
     row.imply(programme, moves)
-    model.demand(programme, scores, target, margin)
-    return programme, moves, row
+    return programme, moves

@@ -18,6 +18,8 @@ class LinearScores:
         How encoded rows enter it.
     """
 
+    is_probability = False
+
     def __init__(self, weights, embedding):
         self.weights = weights
         self.constant = embedding.intercept @ weights.T
@@ -29,21 +31,42 @@ class LinearScores:
         """Scores of rows as they enter the model, up to what all classes have in common."""
         return x @ self.weights.T
 
-    def build(self, programme, row):
-        """Add the variables of a row.
+    def of_move(self, row, z):
+        """Scores of what a row is moved to."""
+        scores = self.constant.copy()
+        for j, value in enumerate(z):
+            scores += self._of_value(row, j, value)
+        return scores
+
+    def _of_value(self, row, j, value):
+        """What one value adds to the scores."""
+        if np.isnan(value) or (j in self.tables and value < 0):
+            return self._odd(row, j)
+        return self.tables[j][int(value)] if j in self.tables else self.slopes[j] * value
+
+    def build(self, programme, row, demands):
+        """Add the variables of a row, and the demands.
+
+        Parameters
+        ----------
+        programme : Programme
+            Gets them.
+        row : Row
+            The row.
+        demands : list of Demand
+            Which class's score has to be how far ahead of which.
 
         Returns
         -------
-        moves : dict of {int: object}
+        dict of {int: object}
             Variables of each feature that may change.
-        scores : list of Sum
-            Score of each class.
         """
         moves = {}
         scores = [Sum([], [], constant) for constant in self.constant]
         for j in range(len(self.slopes)):
             if row.is_fixed(j):
-                move, parts = None, self._fixed(row, j)
+                move, fixed = None, self._of_value(row, j, row.base[j])
+                parts = [Sum([], [], float(value)) for value in fixed]
                 programme.pay(Sum([], [], float(row.price(j, row.base[[j]])[0])))
             elif j in self.tables:
                 move = row.category(programme, j)
@@ -54,17 +77,10 @@ class LinearScores:
             scores = [score.plus(part) for score, part in zip(scores, parts, strict=True)]
             if move is not None:
                 moves[j] = move
-        return moves, scores
-
-    def _fixed(self, row, j):
-        """What a feature that stays adds to the scores."""
-        if row.odd[j]:
-            values = self._odd(row, j)
-        elif j in self.tables:
-            values = self._of_codes(row, j, row.base[[j]])[0]
-        else:
-            values = self.slopes[j] * row.base[j]
-        return [Sum([], [], float(value)) for value in values]
+        for demand in demands:
+            lead = scores[demand.target].plus(scores[demand.other], -demand.factor)
+            programme.require(lead, low=demand.least, scaled=True)
+        return moves
 
     def _odd(self, row, j):
         """What a missing or unseen value adds."""
@@ -75,12 +91,7 @@ class LinearScores:
 
     def _of_codes(self, row, j, codes):
         """What categories add, the origin's odd one included."""
-        seen = codes >= 0
-        values = np.empty((len(codes), len(self.weights)))
-        values[seen] = self.tables[j][codes[seen].astype(np.intp)]
-        if not seen.all():
-            values[~seen] = self._odd(row, j)
-        return values
+        return np.array([self._of_value(row, j, code) for code in codes])
 
     def _of_number(self, row, j, move):
         """What a number adds; one that is missing adds something of its own until filled in."""

@@ -1,5 +1,7 @@
 """Which classifiers a programme can be made of, and how they are read."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import (
@@ -13,13 +15,12 @@ from sklearn.linear_model import (
 )
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
-from skcf._embedding import KeptValues, learn_embedding, sample_of, split_classifier
+from skcf._embedding import entered, learn_embedding, sample_of, split_classifier
 from skcf.exact._forest import FAMILIES, read_ensemble
 from skcf.exact._linear import LinearScores
-from skcf.exact._programme import Sum
 from skcf.exact._trees import TreeScores
 
-__all__ = ["Model"]
+__all__ = ["Demand", "Model"]
 
 LINEAR = (
     LogisticRegression,
@@ -35,6 +36,29 @@ LINEAR = (
     NuSVC,
 )
 LARGEST_MARGIN = 500.0  # beyond it, e to the margin is no number
+LOWEST_SCORE = -300.0  # logarithms of probabilities below it have been cut off
+
+
+@dataclass(frozen=True)
+class Demand:
+    """The demand that ``score[target] - factor * score[other]`` is large enough.
+
+    Attributes
+    ----------
+    target, other : int
+        Class codes.
+    factor, least : float
+        What the other score is multiplied by, and what the difference has to come to.
+    """
+
+    target: int
+    other: int
+    factor: float
+    least: float
+
+    def lead(self, scores):
+        """The difference, of scores of shape (n, n_classes)."""
+        return scores[:, self.target] - self.factor * scores[:, self.other]
 
 
 class Model:
@@ -76,28 +100,28 @@ class Model:
         if self.embedding is None:
             names = [type(step).__name__ for step in steps]
             raise self._unsupported(final, f"what comes before it, {names}, does more than that")
-        self.scores = self._read(final)
+        self.scores = self._read(final, reader)
         self._settle_offsets(reader, final, oracle.origin)
 
-    def _read(self, final):
+    def _read(self, final, reader):
         ensemble = read_ensemble(final)
         if ensemble is not None:
+            decode, width = self.space.encoding_.decoder(), self.embedding.n_outputs
+
+            def enter(Z):
+                return entered(reader, self.space, decode(Z), width)
+
             try:
-                return TreeScores(ensemble, self.embedding, self.space, self.seen)
+                return TreeScores(ensemble, self.embedding, self.space, self.seen, enter)
             except ValueError as error:
                 raise self._unsupported(final, str(error)) from error
         weights = getattr(final, "coef_", None) if isinstance(final, LINEAR) else None
         if weights is None or getattr(final, "kernel", "linear") != "linear":
             raise self._unsupported(final, "it is of another kind")
-        weights = weights.toarray() if hasattr(weights, "toarray") else np.asarray(weights)
+        weights = weights.toarray() if hasattr(weights, "toarray") else np.atleast_2d(weights)
         if len(weights) == 1:
             weights = np.vstack([np.zeros_like(weights), weights])
         return LinearScores(weights.astype(np.float64), self.embedding)
-
-    @property
-    def is_probability(self):
-        """Whether scores are probabilities; else they are on the logit scale."""
-        return isinstance(self.scores, TreeScores) and self.scores.ensemble.is_probability
 
     def _settle_offsets(self, reader, final, table):
         """What is added to the scores, to be the reader's; check that it is the same for all rows.
@@ -105,55 +129,49 @@ class Model:
         Intercepts, priors and thresholds are in it. Of probabilities, it is added to the logarithm.
         """
         sample = sample_of(table)
-        kept = KeptValues(self.embedding, reader, self.space, sample)
-        x = self.embedding(self.space.encoding_.encode(sample), kept, np.arange(sample.n_rows))
-        rows = np.flatnonzero(kept.is_known)
-        own = self._log(self.scores.of(x[rows]))
-        true = reader.scores(reader.rows(sample.take(rows)))
-        sure = true.shape == own.shape
-        if sure:
-            low = np.log(np.finfo(float).tiny)
-            apart = np.where((own > low) & (true > low / 2), true - own, np.nan)
-            apart -= apart[:, :1]
-            self.offsets = np.nan_to_num(np.nanmedian(apart, axis=0))
-            error = np.nanmax(np.abs(apart - self.offsets), initial=0)
-            sure = error <= 1e-6 * max(1.0, np.nanmax(np.abs(own[own > low]), initial=0))
-        if not sure:
+        x = entered(reader, self.space, sample, self.embedding.n_outputs)
+        own, true = self._log(self.scores.of(x)), reader.scores(reader.rows(sample))
+        if true.shape != own.shape:
+            raise self._unsupported(final, "it scores other classes than its parts do")
+        sure = (own > LOWEST_SCORE) & (true > LOWEST_SCORE)
+        apart = np.where(sure, true - own, np.nan)
+        if self.scores.is_probability:  # of pure leaves, only one class is sure
+            self.offsets = -reader.offset
+        else:
+            self.offsets = np.nanmedian(apart - apart[:, :1], axis=0)
+        error = apart - self.offsets
+        error = np.nanmax(error, axis=1) - np.nanmin(error, axis=1)
+        tolerance = max(1e-6, 256 * self.embedding.eps)
+        if not error.max() <= tolerance * max(1.0, np.abs(own[sure]).max()):
             raise self._unsupported(final, "its scores are not what its parts add up to")
 
     def _log(self, scores):
-        if not self.is_probability:
+        if not self.scores.is_probability:
             return scores
         return np.log(np.maximum(scores, np.finfo(float).tiny))
 
-    def margin(self, z, task, target):
-        """Margin of a counterfactual by the parts of the model, on the logit scale."""
-        odd = self.embedding.is_odd(z[None])[0]
-        # effects are differences from the reference row of the embedding
-        x = self.embedding(np.where(odd, self.embedding.reference, z)[None])[0]
-        x = x + sum(task.effects[j] for j in np.flatnonzero(odd))
-        scores = self._log(self.scores.of(x[None]))[0] + self.offsets
+    def margin(self, row, z, target):
+        """Margin of what a row is moved to, by the parts of the model, on the logit scale."""
+        scores = self._log(self.scores.of_move(row, z)) + self.offsets
         return scores[target] - np.delete(scores, target).max()
 
-    def demand(self, programme, scores, target, margin):
+    def demands(self, target, margin):
         """Demand that the target's score is ahead of all others by a margin on the logit scale."""
-        for other in range(len(scores)):
-            if other == target:
-                continue
+        demands = []
+        for other in np.delete(np.arange(len(self.offsets)), target):
             ahead = margin - self.offsets[target] + self.offsets[other]
-            if self.is_probability:
+            if self.scores.is_probability:
                 factor = np.exp(np.clip(ahead, -LARGEST_MARGIN, LARGEST_MARGIN))
-                lead = scores[target].plus(scores[other], -factor)
-                programme.require(lead, low=0.0)
+                demands.append(Demand(target, int(other), float(factor), 0.0))
             else:
-                lead = scores[target].plus(scores[other], -1.0)
-                programme.require(lead.plus(Sum([], [], -ahead)), low=0.0)
+                demands.append(Demand(target, int(other), 1.0, float(ahead)))
+        return demands
 
     @staticmethod
     def _unsupported(final, reason):
         kinds = [kind.__name__ for kind in (*LINEAR, *FAMILIES)]
         return ValueError(
-            f"ExactExplainer cannot write {type(final).__name__} as a programme: {reason}. It takes "
-            f"{', '.join(kinds)} (support vector machines with a linear kernel), behind scalers, "
-            "encoders and imputers that write each row as a sum over its columns."
+            f"ExactExplainer cannot write {type(final).__name__} as a programme: {reason}. It "
+            f"takes {', '.join(kinds)} (support vector machines with a linear kernel), behind "
+            "scalers, encoders and imputers that write each row as a sum over its columns."
         )

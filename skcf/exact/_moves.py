@@ -4,14 +4,45 @@ import numpy as np
 
 from skcf.exact._programme import Sum
 
-__all__ = ["Cell", "Choice", "Filled", "Slide", "add_implication"]
+__all__ = ["Cell", "Choice", "Filled", "Settled", "Slide", "add_implication"]
+
+
+class Settled:
+    """A feature of which one value is left.
+
+    Parameters
+    ----------
+    value, height : float
+        The value, and what implications measure rises by.
+    """
+
+    def __init__(self, value, height):
+        self._value, self._height = value, height
+
+    def among(self, members):
+        """Whether it is among some values, given by a mask: 1 or 0."""
+        return Sum([], [], float(members[0]))
+
+    def picked(self, x):
+        """The value in a solution."""
+        return self._value
+
+    def height(self):
+        """The height of the value, as an expression."""
+        return Sum([], [], float(self._height))
+
+    def rise(self, programme, origin):
+        """How far the height is above the origin's, and whether it is."""
+        rise = max(float(self._height) - origin, 0.0)
+        return Sum([], [], rise), Sum([], [], float(rise > 0))
 
 
 class Choice:
     """A feature that takes one of a few values, each at a price.
 
-    With an order, variable k says that one of the values up to k is taken; without, that value k
-    is. The first are fewer where sets of values are beginnings, and branch better.
+    With an order, a variable says for each gap between two values whether the value is beyond it,
+    seen from the cheapest one; without, for each value whether it is taken. The first are fewer
+    where sets of values are ranges, and branch better.
 
     Parameters
     ----------
@@ -22,31 +53,30 @@ class Choice:
     costs : ndarray of float64, shape (n_values,)
         What each costs.
     is_ordered : bool
-        Whether sets of values are asked for that are beginnings.
+        Whether sets of values are asked for that are ranges.
     heights : ndarray of float64, shape (n_values,), default=None
         What implications measure rises by, if not by the values.
+    whole : bool, default=True
+        Whether the solver has to be told that it is one value. Not where all that is asked is that
+        sets hold the value: what is in each of several sets is in those that all have in common,
+        of which one is the cheapest.
     """
 
-    def __init__(self, programme, values, costs, is_ordered, heights=None):
+    def __init__(self, programme, values, costs, is_ordered, heights=None, whole=True):
         self.values, self.is_ordered = values, is_ordered
         self.heights = values if heights is None else heights
-        n = len(values)
-        self._columns = [programme.variable(whole=True) for _ in range(n - is_ordered)]
+        n, self._base = len(values), int(np.argmin(costs))
+        self._columns = [programme.variable(whole=whole) for _ in range(n - is_ordered)]
         if is_ordered:
-            for before, after in zip(self._columns, self._columns[1:], strict=False):
-                programme.require(Sum([after, before], [1.0, -1.0]), low=0.0)
+            for k, pair in enumerate(zip(self._columns, self._columns[1:], strict=False)):
+                if k + 1 == self._base:  # not beyond it on both sides
+                    programme.require(Sum(list(pair), [1.0, 1.0]), high=1.0)
+                else:  # the nearer gap is passed first
+                    nearer, farther = pair if k >= self._base else pair[::-1]
+                    programme.require(Sum([nearer, farther], [1.0, -1.0]), low=0.0)
         else:
             programme.require(Sum(self._columns, [1.0] * n), low=1.0, high=1.0)
         programme.pay(self.total(costs))
-
-    def up_to(self, last):
-        """Whether one of the first values is taken, up to a position: 1 or 0."""
-        if self.is_ordered:
-            if last < 0:
-                return Sum([], [])
-            last_one = last >= len(self._columns)
-            return Sum([], [], 1.0) if last_one else Sum([self._columns[last]], [1.0])
-        return self.among(np.arange(len(self.values)) <= last)
 
     def among(self, members):
         """Whether one of some values is taken, given by a mask: 1 or 0."""
@@ -57,18 +87,19 @@ class Choice:
         if not self.is_ordered:
             some = np.flatnonzero(weights)
             return Sum([self._columns[k] for k in some], [float(weights[k]) for k in some])
-        # value k is taken where one up to k is, and none before
-        steps = weights[:-1] - weights[1:]
+        steps = np.diff(weights)
+        steps[: self._base] *= -1  # below the cheapest one, a gap is passed downwards
         some = np.flatnonzero(steps)
-        chosen = [self._columns[k] for k in some], [float(steps[k]) for k in some]
-        return Sum(*chosen, float(weights[-1]))
+        passed = [self._columns[k] for k in some], [float(steps[k]) for k in some]
+        return Sum(*passed, float(weights[self._base]))
 
     def picked(self, x):
         """The value in a solution."""
-        taken = np.array([x[column] for column in self._columns])
+        on = np.array([x[column] for column in self._columns])
         if not self.is_ordered:
-            return self.values[int(taken.argmax())]
-        return self.values[int(np.sum(taken < 0.5))]
+            return self.values[int(on.argmax())]
+        passed = on > 0.5
+        return self.values[self._base - passed[: self._base].sum() + passed[self._base :].sum()]
 
     def height(self):
         """The height of the value, as an expression."""
@@ -92,16 +123,16 @@ class Slide:
     low, high : float
         Where it may go.
     price : float
-        Of one unit.
-    unit : float
-        Difference that counts as 1: variables of similar size are kinder to the solver.
+        Of a difference of 1.
     is_whole : bool
         Whether it moves by whole steps.
     """
 
-    def __init__(self, programme, origin, low, high, price, unit, is_whole):
-        self.origin, self.unit = origin, 1.0 if is_whole else unit
-        self.low, self.high = low, high
+    def __init__(self, programme, origin, low, high, price, is_whole):
+        self.origin, self.low, self.high = origin, low, high
+        reach = max(abs(low - origin), abs(high - origin))
+        # the solver's tolerances are absolute: they are to be small beside what a variable may be
+        self.unit = reach if 0 < reach < np.inf and not is_whole else 1.0
 
         def way(least, most):
             limits = max(least, 0.0) / self.unit, max(most, 0.0) / self.unit
@@ -140,21 +171,25 @@ class Filled:
         Numbers that it may be filled with.
     cost : float
         Of filling it in.
+    is_whole : bool
+        Whether the number has to be whole; so are low and high then.
     """
 
-    def __init__(self, programme, low, high, cost):
+    def __init__(self, programme, low, high, cost, is_whole):
         self.is_filled = programme.variable(cost, whole=True)
-        self._number = programme.variable(low=min(low, 0.0), high=max(high, 0.0))
-        programme.require(Sum([self._number, self.is_filled], [1.0, -high]), high=0.0)
-        programme.require(Sum([self._number, self.is_filled], [1.0, -low]), low=0.0)
+        self._low, self._unit = low, 1.0 if is_whole else max(high - low, 1e-300)
+        most = (high - low) / self._unit
+        self._above = programme.variable(high=most, whole=is_whole)
+        programme.require(Sum([self._above, self.is_filled], [1.0, -most]), high=0.0)
 
     def height(self):
         """The number, 0 where there is none, as an expression."""
-        return Sum([self._number], [1.0])
+        return Sum([self._above, self.is_filled], [self._unit, self._low])
 
     def picked(self, x):
         """The number in a solution, or NaN."""
-        return x[self._number] if x[self.is_filled] > 0.5 else np.nan
+        is_filled = x[self.is_filled] > 0.5
+        return self._low + self._unit * x[self._above] if is_filled else np.nan
 
 
 class Cell:
@@ -171,11 +206,11 @@ class Cell:
     """
 
     def __init__(self, programme, slide, lows, highs):
-        self._slide, self._choice = slide, Choice(programme, lows, np.zeros(len(lows)), True)
-        self.up_to, self.rise = self._choice.up_to, slide.rise
+        choice = Choice(programme, lows, np.zeros(len(lows)), True)
+        self.among, self.rise = choice.among, slide.rise
         self.height, self.picked = slide.height, slide.picked
-        above = slide.height().plus(self._choice.total(lows), -1.0)
-        below = slide.height().plus(self._choice.total(highs), -1.0)
+        above = slide.height().plus(choice.total(np.maximum(lows, slide.low)), -1.0)
+        below = slide.height().plus(choice.total(np.minimum(highs, slide.high)), -1.0)
         programme.require(above, low=0.0)
         programme.require(below, high=0.0)
 

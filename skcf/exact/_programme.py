@@ -10,6 +10,10 @@ __all__ = ["Outcome", "Programme", "Sum"]
 
 OPTIMAL, INFEASIBLE = 0, 2  # scipy's codes
 
+# HiGHS judges by absolute tolerances, of 1e-6 and 1e-7
+LARGEST_COST = 1e3
+LARGEST_COEFFICIENT = 1e2
+
 
 @dataclass
 class Sum:
@@ -20,7 +24,7 @@ class Sum:
     constant: float = 0.0
 
     def plus(self, other, factor=1.0):
-        """This and a multiple of another one."""
+        """Add a multiple of another one."""
         return Sum(
             self.columns + other.columns,
             self.values + [factor * value for value in other.values],
@@ -51,14 +55,20 @@ class Outcome:
 class Programme:
     """Minimise a sum of variables under linear constraints, some variables being whole.
 
+    Parameters
+    ----------
+    dearest : float, default=inf
+        About how large the sum may become; it is scaled by that.
+
     Attributes
     ----------
     constant : float
         What is paid whatever the variables are.
     """
 
-    def __init__(self):
+    def __init__(self, dearest=np.inf):
         self.constant = 0.0
+        self._unit = (dearest if 0 < dearest < np.inf else 1.0) / LARGEST_COST
         self._cost, self._low, self._high, self._whole = [], [], [], []
         self._rows, self._columns, self._values = [], [], []
         self._row_low, self._row_high = [], []
@@ -77,19 +87,24 @@ class Programme:
         for column, value in zip(expression.columns, expression.values, strict=True):
             self._cost[column] += value
 
-    def require(self, expression, low=-np.inf, high=np.inf):
-        """Demand that an expression lies between two numbers."""
-        if not expression.columns:
-            # HiGHS has no place for a row without variables: an impossible one is a bound
+    def forbid(self):
+        """Leave it without a solution."""
+        # HiGHS has no place for a row without variables: an impossible one is a bound
+        self.variable(low=1.0, high=0.0)
+
+    def require(self, expression, low=-np.inf, high=np.inf, scaled=False):
+        """Demand that an expression lies between two numbers, in units of its own if scaled."""
+        largest = np.abs(expression.values).max(initial=0.0)
+        if largest == 0:
             if not low <= expression.constant <= high:
-                self.variable(low=1.0, high=0.0)
+                self.forbid()
             return
-        row = len(self._row_low)
-        self._rows.extend([row] * len(expression.columns))
+        unit = largest / LARGEST_COEFFICIENT if scaled else 1.0
+        self._rows.extend([len(self._row_low)] * len(expression.columns))
         self._columns.extend(expression.columns)
-        self._values.extend(expression.values)
-        self._row_low.append(low - expression.constant)
-        self._row_high.append(high - expression.constant)
+        self._values.extend(np.divide(expression.values, unit))
+        self._row_low.append((low - expression.constant) / unit)
+        self._row_high.append((high - expression.constant) / unit)
 
     def solve(self, time_limit=None, gap=1e-6):
         """Solve it.
@@ -109,11 +124,12 @@ class Programme:
             return Outcome(None, np.inf, True)
         if not self._cost:
             return Outcome(np.empty(0), self.constant, True)
-        options = {"mip_rel_gap": gap}
+        # there is little to presolve: what is of no use has been left out
+        options = {"mip_rel_gap": gap, "presolve": False}
         if time_limit is not None:
             options["time_limit"] = max(time_limit, 1e-3)
         result = milp(
-            np.array(self._cost),
+            np.array(self._cost) / self._unit,
             integrality=np.array(self._whole, dtype=int),
             bounds=Bounds(np.array(self._low), np.array(self._high)),
             constraints=self._constraints(),
@@ -124,7 +140,7 @@ class Programme:
         bound = result.mip_dual_bound
         if bound is None:  # a programme without whole variables is solved, or is not
             bound = result.fun if result.status == OPTIMAL else -np.inf
-        return Outcome(result.x, self.constant + bound, result.status == OPTIMAL)
+        return Outcome(result.x, self.constant + self._unit * bound, result.status == OPTIMAL)
 
     def _constraints(self):
         shape = (len(self._row_low), len(self._cost))

@@ -6,6 +6,9 @@ from skcf.exact._moves import Choice, Filled, Slide, add_implication
 
 __all__ = ["Row"]
 
+FARTHEST = 1e6
+"""Scales that a number without bounds may move by, where an implication needs bounds."""
+
 
 class Row:
     """A row, and the prices of its changes.
@@ -18,18 +21,16 @@ class Row:
         The encoded row.
     x : ndarray of float64, shape (d,)
         How it enters the model.
-    odd : ndarray of bool, shape (n_features,)
-        Where it is missing or unseen.
     effects : dict of {int: ndarray of float64, shape (d,)}
-        What these values add to the reference of the embedding.
+        What values that are missing or unseen add to the reference of the embedding.
     seen : tuple of ndarray of float64, shape (n_features,)
         Lowest and highest number of each feature in fit: what a missing one is filled with.
     dearest : float
         The price of a counterfactual that is known: no change that costs more is of use.
     """
 
-    def __init__(self, space, z, x, odd, effects, seen, dearest=np.inf):
-        self.space, self.z, self.x, self.odd, self.effects = space, z, x, odd, effects
+    def __init__(self, space, z, x, effects, seen, dearest=np.inf):
+        self.space, self.z, self.x, self.effects = space, z, x, effects
         self.dearest = dearest
         self._seen = seen
         self.constraints, self.costs = space.constraints_, space.costs_
@@ -55,7 +56,7 @@ class Row:
         """Values that a categorical feature may have, and what they cost; the origin's first."""
         allowed = self.constraints.reachable(j, self.z[[j]])[0]
         codes = np.flatnonzero(allowed).astype(np.float64)
-        if self.odd[j] and self.constraints.may_stay(j, self.z[[j]])[0]:
+        if not self.z[j] >= 0 and self.constraints.may_stay(j, self.z[[j]])[0]:
             codes = np.append(codes, self.z[j])
         costs = self.price(j, codes)
         use = costs <= self.dearest
@@ -63,22 +64,29 @@ class Row:
 
     def number(self, programme, j):
         """Variables of a number that may be anything in its interval."""
-        feature, scale = self.constraints.features[j], self.costs.scale[j]
-        weight = self.costs.weight[j]
-        if np.isnan(self.z[j]):
-            return Filled(programme, *self.filling(j), weight)
-        is_whole = feature.integer and self.z[j] == np.rint(self.z[j])
-        price = weight / scale
-        farthest = self.dearest / price if price > 0 else np.inf
-        low = max(self.low[j], self.z[j] - farthest)
-        high = min(self.high[j], self.z[j] + farthest)
+        z, scale, weight = self.z[j], self.costs.scale[j], self.costs.weight[j]
+        is_whole = bool(self.constraints.integer[j])
+        if np.isnan(z):
+            return Filled(programme, *self.filling(j), weight, is_whole)
+        farthest = self._farthest(j)
+        low, high = max(self.low[j], z - farthest), min(self.high[j], z + farthest)
+        is_whole = is_whole and z == np.rint(z)
         if is_whole:
             low, high = np.ceil(low), np.floor(high)
-        return Slide(programme, self.z[j], low, high, price, scale, is_whole)
+        return Slide(programme, z, low, high, weight / scale, is_whole)
+
+    def _farthest(self, j):
+        """How far a number may move at no more than what is known to be enough."""
+        scale, weight = self.costs.scale[j], self.costs.weight[j]
+        is_implied = j in self.constraints.implications.order
+        farthest = FARTHEST * scale if is_implied else np.inf
+        return min(farthest, self.dearest * scale / weight) if weight > 0 else farthest
 
     def filling(self, j):
         """Lowest and highest number that a missing one may be filled with."""
         low, high = (np.clip(seen[j], self.low[j], self.high[j]) for seen in self._seen)
+        if self.constraints.integer[j]:
+            low, high = np.ceil(low), np.floor(high)
         return float(low), float(high)
 
     def category(self, programme, j):
@@ -116,5 +124,4 @@ class Row:
         implications = self.constraints.implications
         if j in implications.category_heights:
             return float(origin - implications.category_heights[j].min())
-        farthest = min(self.dearest, 1e6) * self.costs.scale[j] / max(self.costs.weight[j], 1e-6)
-        return float(min(origin - self.low[j], farthest))
+        return float(min(origin - self.low[j], self._farthest(j)))
