@@ -39,11 +39,13 @@ class AsDiceAsks:
     ----------
     seconds : float
         CPU seconds spent on the types: no time of DiCE's, nor of the model's.
+    n_rows : int
+        Number of rows that the model was asked for.
     """
 
     def __init__(self, model, dtypes, target):
         self.model, self.dtypes, self.target = model, dtypes, target
-        self.seconds = 0.0
+        self.seconds, self.n_rows = 0.0, 0
 
     def rows(self, X):
         """Rows as the model knows them."""
@@ -63,6 +65,7 @@ class AsDiceAsks:
     def predict_proba(self, X):
         """Probability of each class; of labels alone, 0 and 1."""
         rows = self.rows(X)
+        self.n_rows += len(rows)
         if hasattr(self.model, "predict_proba"):
             column = list(self.model.classes_).index(self.target)
             accepted = self.model.predict_proba(rows)[:, column]
