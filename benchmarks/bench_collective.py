@@ -5,11 +5,8 @@ beside it. Where dice-ml can be imported, its random method is run, too.
 """
 
 import argparse
-import contextlib
 import copy
 import heapq
-import io
-import random
 import sys
 import time
 import warnings
@@ -17,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
+from _dice import Dice, dice_or_why_not
 from bench_nearest import boosted, count_violations, text_columns
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_moons
@@ -509,76 +507,18 @@ class Run:
 
 # -- DiCE --------------------------------------------------------------------------------------
 
-MISSING = "missing"
-
-
-class AsDiceAsks:
-    """A model that is asked in the types that DiCE makes of the columns.
-
-    Parameters
-    ----------
-    model : object
-        Fitted classifier.
-    dtypes : Series
-        Types of the columns.
-    target : object
-        Favourable class; the second of two for DiCE.
-    """
-
-    def __init__(self, model, dtypes, target):
-        self.model, self.dtypes, self.target = model, dtypes, target
-
-    def rows(self, X):
-        """Rows as the model knows them."""
-        typed = {}
-        for name, dtype in self.dtypes.items():
-            if dtype.kind in "iu":
-                typed[name] = pd.to_numeric(X[name]).round().astype(dtype)
-            elif dtype.kind == "f":
-                typed[name] = pd.to_numeric(X[name]).astype(dtype)
-            else:
-                text = X[name].astype(object)
-                typed[name] = text.where(text != MISSING, np.nan).astype(dtype)
-        return pd.DataFrame(typed, index=X.index)
-
-    def predict_proba(self, X):
-        """Probability of each class; of labels alone, 0 and 1."""
-        rows = self.rows(X)
-        if hasattr(self.model, "predict_proba"):
-            column = list(self.model.classes_).index(self.target)
-            accepted = self.model.predict_proba(rows)[:, column]
-        else:
-            accepted = (self.model.predict(rows) == self.target).astype(float)
-        return np.column_stack([1 - accepted, accepted])
-
-    def predict(self, X):
-        """0 and 1."""
-        return self.predict_proba(X)[:, 1] > 0.5
-
 
 def dice_random(population, plan, X):
     """DiCE's random method, row by row, told of the constraints as far as it can be."""
-    import dice_ml
-
-    space, asked = population.space, AsDiceAsks(population.model, X.dtypes, population.target)
-    text = text_columns(X)
-    known = population.X_fit.copy()
-    known[text] = known[text].astype(object).fillna(MISSING)
-    known["accepted"] = (population.y_fit == population.target).astype(int)
-    data = dice_ml.Data(
-        dataframe=known,
-        continuous_features=[name for name in X if name not in text],
-        outcome_name="accepted",
+    dice = Dice(
+        "random",
+        population.model,
+        population.X_fit,
+        population.y_fit,
+        population.space,
+        population.target,
     )
-    dice = dice_ml.Dice(data, dice_ml.Model(model=asked, backend="sklearn"), method="random")
-    queries = X.copy()
-    queries[text] = queries[text].astype(object).fillna(MISSING)
-    X_cf = queries.copy().astype(object)
-    for i in range(len(X)):
-        found = _dice_one(dice, queries[i : i + 1], known, space, seed=i)
-        if found is not None:
-            X_cf.iloc[i] = found
-    X_cf = asked.rows(X_cf)
+    X_cf, _ = dice.explain(X)
     valid = population.model.predict(X_cf) == population.target
     return CounterfactualResult(
         X=X,
@@ -590,51 +530,6 @@ def dice_random(population, plan, X):
         n_changes=np.zeros(len(X), dtype=int),
         n_queries=np.zeros(len(X), dtype=int),
     )
-
-
-def _dice_one(dice, row, known, space, seed):
-    """One counterfactual of one row, or None."""
-    from raiutils.exceptions import UserConfigValidationException
-
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 DiCE draws from the global generators
-    immutable = list(space.immutable_features or [])
-    try:
-        with (
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            found = dice.generate_counterfactuals(
-                row,
-                total_CFs=1,
-                desired_class=1,
-                features_to_vary=[name for name in row if name not in immutable],
-                permitted_range=_allowed_ranges(row, known, space, immutable),
-                posthoc_sparsity_algorithm="binary",  # "linear" takes minutes for amounts
-            )
-    except UserConfigValidationException:  # it found none
-        return None
-    frame = found.cf_examples_list[0].final_cfs_df_sparse
-    return None if frame is None or not len(frame) else frame[list(row)].iloc[0].to_numpy()
-
-
-def _allowed_ranges(row, known, space, immutable):
-    """What DiCE may propose for a row: no missing value, nothing against a direction."""
-    ranges, ordinal = {}, space.ordinal_features or {}
-    for name in text_columns(row.drop(columns=immutable)):
-        levels = [str(level) for level in known[name].unique() if level != MISSING]
-        if name in ordinal and name in (space.change_direction or {}):
-            order = list(ordinal[name])
-            levels = [
-                level for level in levels if order.index(level) >= order.index(row[name].iloc[0])
-            ]
-        ranges[name] = levels
-    for name in space.change_direction or {}:
-        if name not in ranges:
-            ranges[name] = [row[name].iloc[0], max(known[name].max(), row[name].iloc[0])]
-    return ranges
 
 
 # -- reading off, in microseconds --------------------------------------------------------------
@@ -828,15 +723,6 @@ def _check_new(run, checks, penalty):
         f"{rounded:.3f}; whole people at least {whole:.3f}; expected of row-wise advice that meets "
         f"the plan's marginal {noise:.3f}); {row_wise}",
     )
-
-
-def dice_or_why_not():
-    """None where DiCE can be imported, else the error."""
-    try:
-        import dice_ml  # noqa: F401
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return None
 
 
 def main():
