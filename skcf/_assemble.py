@@ -146,7 +146,7 @@ class _Table:
         Also of those that do so without the dearest change: where a big change buys more than is
         missing, several small ones may be cheaper than they seem.
         """
-        unit = np.maximum(self.lacked, np.finfo(float).tiny) / N_PARTS
+        unit = np.where(self.lacked > 0, self.lacked, 1.0) / N_PARTS
         missing = (self.min_margin - self.margin) / unit
         parts, cost = self._priced(unit, missing)
         missing = np.clip(np.ceil(missing - ROUNDING), -MOST_PARTS, MOST_PARTS).astype(np.intp)
@@ -164,11 +164,11 @@ class _Table:
         return [knapsack.choose(missing + extra) for extra in EXTRA_PARTS]
 
     def _made(self, chosen):
-        """Rows with their chosen moves; those without any are left out."""
+        """Rows with their chosen moves; those without any are left out, if they lack something."""
         place, move = np.nonzero(chosen)
         candidates = np.array(self.current)
         candidates[place, self.feature[move]] = self.value[place, move]
-        some = np.flatnonzero(chosen.any(axis=1))
+        some = np.flatnonzero(chosen.any(axis=1) | (self.lacked <= 0))
         return some, self.constraints.project(candidates[some], self.Z[some])
 
     def _priced(self, unit, missing):

@@ -420,15 +420,17 @@ def tumours():
     return X, model.fit(X, y), X[model.predict(X) == 0][:10]
 
 
-def test_little_time_still_gives_valid_answers_and_bounds(tumours):
-    X, model, queries = tumours
+def test_little_time_still_gives_valid_answers_and_bounds():
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    model = HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=8, random_state=0).fit(X, y)
+    queries = X[model.predict(X) == 0][:6]
     result = ExactExplainer(model, time_limit=1e-6).fit(X).explain(queries)
     assert (result.status == "found").all()
     assert (model.predict(result.X_cf) == 1).all()
     proven = ExactExplainer(model).fit(X).explain(queries)
     assert (result.lower_bound <= proven.cost).all()
     assert (proven.cost <= result.cost).all()
-    assert result.gap.max() > 0.01
+    assert result.gap.max() > 0.01, "the test needs programmes that take longer"
     assert result.summary()["proven"] < 1 == proven.summary()["proven"]
 
 

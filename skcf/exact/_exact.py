@@ -250,8 +250,7 @@ class ExactExplainer(BaseCounterfactual):
         proposed = space.constraints_.project(proposed, Z)
         cost = space.costs_.between(proposed, Z)
         code = np.array([answer.target for answer in answers])
-        margin = oracle.margin(proposed, rows, np.maximum(code, 0))
-        use = (code >= 0) & (margin > 0) & (cost <= dearest)
+        use = (code >= 0) & (oracle.labels(proposed, rows) == code) & (cost <= dearest)
         least = np.minimum(np.where(use, cost, np.inf), dearest)
         # rounding apart, no bound is above what was found
         bound = np.minimum(bound, least)
