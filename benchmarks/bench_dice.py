@@ -299,7 +299,8 @@ class Run:
             theirs, ready, raised = dice(task, name)
             self.keep(theirs)
             note += f", {name} {ready:.2f}" + (f" (raised {raised})" if raised else "")
-            self.beside += [Beside(few, batch, theirs) for few, batch, _ in ours.values()]
+            if name in (RANDOM, GENETIC):
+                self.beside += [Beside(few, batch, theirs) for few, batch, _ in ours.values()]
         self.notes.append(note + ".")
 
     def keep(self, answer):
@@ -316,12 +317,13 @@ class Run:
     def show_asked(self):
         """Print what was asked, and whether it was met."""
         print("\n## Asked (issue 4)\n")
-        for one in self.answers:
-            if not one.name.startswith("DiCE"):
-                told = f"{one.task.name}, {one.name}"
-                n, valid, broken = len(one.X), one.valid.sum(), one.any_broken.sum()
-                verdict(valid == n, f"every row valid: {told}: {valid} of {n}")
-                verdict(broken == 0, f"no violation: {told}: {broken} rows")
+        ours = [one for one in self.answers if not one.name.startswith("DiCE")]
+        for task in dict.fromkeys(one.task for one in ours):
+            own = [one for one in ours if one.task is task]
+            n, valid = sum(len(one.X) for one in own), sum(one.valid.sum() for one in own)
+            broken = sum(one.any_broken.sum() for one in own)
+            verdict(valid == n, f"every row valid: {task.name}, all variants: {valid} of {n}")
+            verdict(broken == 0, f"no violation: {task.name}, all variants: {broken} rows")
         for one in self.beside:
             told = f"{one.ours.task.name}, {one.ours.name}"
             if one.theirs.name == RANDOM:
