@@ -21,8 +21,8 @@ from skcf import FeatureSpace, InvalidCounterfactualWarning, NearestExplainer
 
 VARIANTS = {  # of NearestExplainer
     "default": {},
-    "one start": {"n_neighbors": 1},
-    "nearest row": {"refine": False, "n_neighbors": 1},
+    "quick": {"refine": "quick"},
+    "quick, one start": {"refine": "quick", "n_neighbors": 1},
 }
 DEFAULT, RANDOM, GENETIC = "default", "DiCE, random", "DiCE, genetic"
 DICE = {  # method, number of rows, and whether the ranges tell of directions
