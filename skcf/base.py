@@ -68,6 +68,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         self.feature_space = feature_space
 
     _result_type = CounterfactualResult
+    _surrogate_options: dict = {}  # of gradient boosting
 
     @abstractmethod
     def _learn(self, Z, labels, oracle, sample_weight):
@@ -190,7 +191,8 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         """The classifier to explain, as it is, or a surrogate where there is none."""
         if self.estimator is None:
             seed = getattr(self, "random_state", None)
-            return _surrogate(X, y, sample_weight, self.feature_space, seed)
+            options = {"random_state": seed, **self._surrogate_options}
+            return _surrogate(X, y, sample_weight, self.feature_space, options)
         if not _is_fitted(self.estimator):
             raise NotFittedError(
                 f"The classifier to explain, {self.estimator!r}, is not fitted. Fit it before the "
@@ -468,7 +470,7 @@ def _rows_that_count(X, y, sample_weight):
     return X, None if y is None else y[rows], sample_weight[rows]
 
 
-def _surrogate(X, y, sample_weight, space, random_state):
+def _surrogate(X, y, sample_weight, space, options):
     """A gradient-boosting classifier trained to imitate y."""
     check_classification_targets(y)
     if len(np.unique(y)) < 2:
@@ -486,7 +488,7 @@ def _surrogate(X, y, sample_weight, space, random_state):
     # leaves of 20 rows, scikit-learn's default, are too coarse for a few dozen rows
     smallest_leaf = int(np.clip(len(y) // 20, 1, 20))
     boosting = HistGradientBoostingClassifier(
-        min_samples_leaf=smallest_leaf, early_stopping=False, random_state=random_state
+        min_samples_leaf=smallest_leaf, early_stopping=False, **options
     )
     encoder = FeatureSpace() if space is None else clone(space)
     # whatever the global setting is when it is asked

@@ -5,6 +5,7 @@ import os
 # set before scikit-learn is loaded: several workers with threads of their own spin idly
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +57,18 @@ def mixed_population(n=400, seed=0, missing=True):
     return X, y
 
 
-@pytest.fixture(scope="session")
-def population():
-    """Rows, labels, a fitted Pipeline, and its predictions for the rows."""
-    X, y = mixed_population()
-    model = boosted_pipeline(X, y, ["job", "sex"])
-    return X, y, model
+@cache
+def people(n):
+    """Rows, labels, and a fitted Pipeline."""
+    X, y = mixed_population(n)
+    return X, y, boosted_pipeline(X, y, ["job", "sex"])
+
+
+@pytest.fixture
+def population(request):
+    """Rows, labels, and a fitted Pipeline: fewer for an explainer that takes longer for each."""
+    params = getattr(request.node, "callspec", None) and request.node.callspec.params
+    return people(150 if params and params.get("Explainer") is ExactExplainer else 400)
 
 
 @pytest.fixture(scope="session")

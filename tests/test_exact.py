@@ -181,20 +181,23 @@ SPACES = {
 }
 
 
+# each model with every third set of rules, and the other way round
+PAIRS = [pair for k, pair in enumerate(product(MODELS, SPACES)) if (k + k // len(SPACES)) % 3 == 0]
+
+
 @pytest.mark.filterwarnings("ignore:Found unknown categories")
-@pytest.mark.parametrize("rules", SPACES)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name, rules", PAIRS)
 def test_no_row_is_cheaper(name, rules):
     """Of all rows, asked of the classifier one by one."""
     seed = list(MODELS).index(name) + 31 * list(SPACES).index(rules)
     X, y = small_table(seed=seed)
-    queries, _ = small_table(4, seed=seed + 1000)
+    queries, _ = small_table(3, seed=seed + 1000)
     space = FeatureSpace(**{**INSIDE, **SPACES[rules]})
     assert_optimal(MODELS[name]().fit(X, y), space, X, queries)
 
 
 @pytest.mark.filterwarnings("ignore:Found unknown categories")
-@pytest.mark.parametrize("seed", [1, 19, 34])
+@pytest.mark.parametrize("seed", [19, 34])
 @pytest.mark.parametrize("name", TAKE_GAPS)
 def test_no_row_is_cheaper_with_gaps_and_unseen_categories(name, seed):
     dtype = "float32" if seed == 34 else "int64"
@@ -212,7 +215,7 @@ def test_no_row_is_cheaper_with_gaps_and_unseen_categories(name, seed):
 @pytest.mark.parametrize("name", ["tree", "forest", "gradient", "histogram", "logistic", "lda"])
 def test_no_row_is_cheaper_among_three_classes(name, target):
     X, y = small_table(seed=5, n_classes=3)
-    queries, _ = small_table(4, seed=6)
+    queries, _ = small_table(3, seed=6)
     assert_optimal(MODELS[name]().fit(X, y), FeatureSpace(**INSIDE), X, queries, target)
 
 
@@ -295,7 +298,7 @@ FAST = {
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("scaler", [None, StandardScaler(), MinMaxScaler((-2, 5))])
+@pytest.mark.parametrize("scaler", [None, StandardScaler()])
 @pytest.mark.parametrize("name", FAST)
 def test_nobody_finds_anything_cheaper(name, scaler, dtype):
     """Many refined neighbours: their best is above the lower bound, and the optimum below it."""
@@ -368,11 +371,12 @@ def test_what_must_move_though_no_tree_asks_is_paid_for():
         make_column_transformer(("passthrough", [0, 1, 2])), DecisionTreeClassifier(max_depth=2)
     ).fit(X, y)
     space = FeatureSpace(permitted_range={3: (100, 150)})
-    result = ExactExplainer(model, feature_space=space).fit(X).explain(X)
+    queries = X[::4]
+    result = ExactExplainer(model, feature_space=space).fit(X).explain(queries)
     found = result.status == "found"
-    free = ExactExplainer(model).fit(X).explain(X)
+    free = ExactExplainer(model).fit(X).explain(queries)
     scale = np.ptp(X[:, 3])
-    moved = np.abs(np.clip(X[found, 3], 100, 150) - X[found, 3]) / scale
+    moved = np.abs(np.clip(queries[found, 3], 100, 150) - queries[found, 3]) / scale
     assert moved.max() > 0.4
     assert_allclose(result.cost[found], free.cost[found] + moved, rtol=1e-6)
     assert_allclose(result.lower_bound[found], result.cost[found], rtol=1e-4)

@@ -71,7 +71,7 @@ class ExactExplainer(BaseCounterfactual):
     estimator : object, default=None
         The classifier to explain, fitted: a linear model, a tree, a forest or boosted trees of
         scikit-learn, bare or at the end of a Pipeline of scalers, encoders and imputers. None: a
-        gradient-boosting surrogate is trained on what ``fit`` is given.
+        small gradient-boosting surrogate is trained on what ``fit`` is given.
     target_class : object, default=None
         The class that rows are moved to. ``"other"``: each row leaves its own class for the
         nearest other one. None: ``classes_[1]`` of two classes, ``"other"`` with more.
@@ -173,6 +173,8 @@ class ExactExplainer(BaseCounterfactual):
     }
 
     _result_type = ExactResult
+    # fewer and smaller trees than usual, that learn faster: programmes grow with them
+    _surrogate_options = {"max_iter": 20, "max_leaf_nodes": 8, "learning_rate": 0.3}
 
     def __init__(
         self,
