@@ -58,17 +58,16 @@ def mixed_population(n=400, seed=0, missing=True):
 
 
 @cache
-def people(n):
+def people(n=400):
     """Rows, labels, and a fitted Pipeline."""
     X, y = mixed_population(n)
     return X, y, boosted_pipeline(X, y, ["job", "sex"])
 
 
-@pytest.fixture
-def population(request):
-    """Rows, labels, and a fitted Pipeline: fewer for an explainer that takes longer for each."""
-    params = getattr(request.node, "callspec", None) and request.node.callspec.params
-    return people(150 if params and params.get("Explainer") is ExactExplainer else 400)
+@pytest.fixture(scope="session")
+def population():
+    """Rows, labels, and a fitted Pipeline."""
+    return people()
 
 
 @pytest.fixture(scope="session")

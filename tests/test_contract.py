@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import EXPLAINERS, boosted_pipeline, mixed_population
+from conftest import EXPLAINERS, boosted_pipeline, mixed_population, people
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
@@ -36,6 +36,13 @@ every_explainer = pytest.mark.parametrize("Explainer", EXPLAINERS.values(), ids=
 # the exact one reads the model itself: its own tests do the same with models that it takes
 BLACK_BOX = {name: Explainer for name, Explainer in EXPLAINERS.items() if name != "exact"}
 every_black_box = pytest.mark.parametrize("Explainer", BLACK_BOX.values(), ids=BLACK_BOX)
+
+
+@pytest.fixture
+def population(request):
+    """People to explain, fewer for an explainer that takes longer for each."""
+    Explainer = request.node.callspec.params["Explainer"]
+    return people(150) if Explainer is ExactExplainer else people()
 
 
 def explain_quietly(explainer, X):
