@@ -220,7 +220,7 @@ class KeptValues:
     def __init__(self, embedding, reader, space, origin):
         encoding = space.encoding_
         # each unseen category with a code of its own
-        codes = encoding.encode(origin, unseen=None)
+        codes = encoding.encode(origin, unseen=[{} for _ in encoding.features])
         odd = embedding.is_odd(codes)
         self._n_outputs = embedding.n_outputs
         self._place = {}

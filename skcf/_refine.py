@@ -346,9 +346,7 @@ class _Search:
 
     def _with_value(self, current, of, feature, values):
         """Rows with one value of each replaced, by the nearest one that is allowed."""
-        candidates = current[of]
-        candidates[np.arange(len(of)), feature] = values
-        return self.constraints.project(candidates, self.Z[of])
+        return self.constraints.with_values(current[of], self.Z[of], feature, values)
 
 
 def _narrowed(points, new, inside, invalid, valid):
