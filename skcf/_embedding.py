@@ -167,8 +167,11 @@ class Embedding:
         x = np.where(odd | self._is_table, 0.0, Z - self.reference) @ self.slope
         x += self.at_reference
         for j, table in self.tables.items():
-            at = ~odd[:, j] & (len(table) > 0)
-            x[at] += table[Z[at, j].astype(np.intp)]
+            if not odd[:, j].any():
+                x += table[Z[:, j].astype(np.intp)]
+            elif len(table):
+                at = ~odd[:, j]
+                x[at] += table[Z[at, j].astype(np.intp)]
         for j in np.flatnonzero(odd.any(axis=0)):
             at = odd[:, j]
             x[at] += np.nan if kept is None else kept.effect(j, rows[at])
