@@ -167,10 +167,12 @@ class Embedding:
         x = np.where(odd | self._is_table, 0.0, Z - self.reference) @ self.slope
         x += self.at_reference
         for j, table in self.tables.items():
-            if not odd[:, j].any():
+            at = ~odd[:, j]
+            if not len(table):
+                continue  # always missing: as in the reference
+            if at.all():
                 x += table[Z[:, j].astype(np.intp)]
-            elif len(table):
-                at = ~odd[:, j]
+            else:
                 x[at] += table[Z[at, j].astype(np.intp)]
         for j in np.flatnonzero(odd.any(axis=0)):
             at = odd[:, j]
@@ -178,7 +180,20 @@ class Embedding:
         return x
 
     def followed_by(self, coef, intercept):
-        """The embedding whose values are linear functions of this one's: ``x @ coef.T + intercept``."""
+        """Find the embedding of which the values are linear functions of this one's.
+
+        Parameters
+        ----------
+        coef : ndarray of float64, shape (n_outputs, d)
+            Their coefficients.
+        intercept : ndarray of float64, shape (n_outputs,)
+            Their constants.
+
+        Returns
+        -------
+        Embedding
+            Of ``x(Z) @ coef.T + intercept``.
+        """
         return Embedding(
             self.reference,
             self.at_reference @ coef.T + intercept,

@@ -170,7 +170,7 @@ class Constraints:
         return np.where(keep, reference, nearest)
 
     def _intervals(self, reference, columns):
-        """Bounds of some numeric features for the values of reference rows, shape (…, n_columns)."""
+        """Bounds of some numeric features, given what the reference rows have there."""
         direction = self.direction[columns]
         # fmax and fmin pass over a missing reference
         low = np.where(direction > 0, np.fmax(self.low[columns], reference), self.low[columns])
