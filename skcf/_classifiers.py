@@ -249,6 +249,7 @@ class FunctionReader:
 
     takes_encoded = False
     gradients = None
+    shortcut = None
 
     def __init__(self, function, table, y):
         self.function = function
@@ -296,6 +297,7 @@ class TorchReader:
 
     takes_encoded = True
     gradients = None
+    shortcut = None
     has_scores = True
 
     def __init__(self, module, sample, y):
@@ -336,6 +338,7 @@ class SkorchReader:
 
     takes_encoded = True
     gradients = None
+    shortcut = None
 
     def __init__(self, net, sample):
         self.net = net

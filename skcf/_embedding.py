@@ -178,15 +178,33 @@ class Embedding:
         x = np.where(odd | self._is_table, 0.0, Z - self.reference) @ self.slope
         x += self.at_reference
         for j, table in self.tables.items():
-            at = ~odd[:, j] & (len(table) > 0)
-            x[at] += table[Z[at, j].astype(np.intp)]
+            at = ~odd[:, j]
+            if not len(table):
+                continue  # always missing: as in the reference
+            if at.all():
+                x += table[Z[:, j].astype(np.intp)]
+            else:
+                x[at] += table[Z[at, j].astype(np.intp)]
         for j in np.flatnonzero(odd.any(axis=0)):
             at = odd[:, j]
             x[at] += np.nan if kept is None else kept.effect(j, rows[at])
         return x
 
     def followed_by(self, coef, intercept):
-        """The embedding whose values are linear functions of this one's: ``x @ coef.T + intercept``."""
+        """Find the embedding of which the values are linear functions of this one's.
+
+        Parameters
+        ----------
+        coef : ndarray of float64, shape (n_outputs, d)
+            Their coefficients.
+        intercept : ndarray of float64, shape (n_outputs,)
+            Their constants.
+
+        Returns
+        -------
+        Embedding
+            Of ``x(Z) @ coef.T + intercept``.
+        """
         return Embedding(
             self.reference,
             self.at_reference @ coef.T + intercept,
@@ -231,7 +249,7 @@ class KeptValues:
     def __init__(self, embedding, reader, space, origin):
         encoding = space.encoding_
         # each unseen category with a code of its own
-        codes = encoding.encode(origin, unseen=None)
+        codes = encoding.encode(origin, unseen=[{} for _ in encoding.features])
         odd = embedding.is_odd(codes)
         self._n_outputs = embedding.n_outputs
         self._place = {}

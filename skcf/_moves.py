@@ -10,12 +10,9 @@ N_BINS = 32
 TAILS = np.array([0.002, 0.005, 0.01, 0.02])
 """Quantiles beside the first and the last: between these lies half the range of many columns."""
 
-STEPS = np.array([1, 2, 4, 7, 12, 20, 32])
+STEPS = np.array([12, 4, 32, 1, 20, 2, 7])
 """How many quantiles a number is moved, up and down: small steps may cross a threshold near by,
-and large ones show where more leads to."""
-
-FIRST_STEPS = np.array([12, 4, 32, 1, 20, 2, 7])
-"""The same steps, the most useful first: in wide tables there are not all of them."""
+and large ones show where more leads to. The most useful first: wide tables do not get all."""
 
 MOST_NUMBERS = 600
 """Numbers that a row is tried with, roughly."""
@@ -38,6 +35,8 @@ class Moves:
     ----------
     features : ndarray of int
         The features that may change.
+    n_values : int
+        How many values each row is tried with, of all features together.
     """
 
     def __init__(self, Z, constraints):
@@ -49,7 +48,9 @@ class Moves:
         }
         self._grids = {j: _grid(Z[:, j]) for j in self.features if j not in self._listed}
         n_steps = max(1, MOST_NUMBERS // (2 * max(1, len(self._grids))))
-        self._steps = np.sort(FIRST_STEPS[:n_steps])
+        self._steps = np.sort(STEPS[:n_steps])
+        of_one_row = np.zeros(1)
+        self.n_values = sum(self.values(j, of_one_row, of_one_row).shape[1] for j in self.features)
 
     def values(self, j, z, base):
         """Values to try one feature of some rows with.

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skcf._classifiers import EstimatorReader, as_taken
+from skcf._classifiers import as_taken
 from skcf._differences import category_differences, central_differences
 from skcf._embedding import KeptValues
 from skcf._gradients import read_gradients
@@ -140,7 +140,7 @@ class Oracle:
 
     def _scores(self, rows, Z):
         """Scores of encoded rows, by the shorter way where there is one and it knows the row."""
-        if getattr(self.reader, "shortcut", None) is None:
+        if self.reader.shortcut is None:
             return self.reader.scores(self._as_asked(Z, rows))
         known = self._kept_by_shortcut.is_known[rows]
         scores = np.empty((len(rows), len(self.reader.classes)))
@@ -159,8 +159,7 @@ class Oracle:
         For explainers that ask for many: once, in fit, of the oracle about the training rows. The
         oracles of later calls share the answer, which pickles with the explainer.
         """
-        if isinstance(self.reader, EstimatorReader):
-            self.reader.shortcut = read_shortcut(self.reader, self.space, self.origin)
+        self.reader.shortcut = read_shortcut(self.reader, self.space, self.origin)
 
     @cached_property
     def _kept_by_shortcut(self):

@@ -8,6 +8,7 @@ which that makes another change needless go through both again.
 
 import numpy as np
 
+from skcf._distinct import distinct_rows
 from skcf._progress import progress
 from skcf.space._constraints import same
 
@@ -78,18 +79,11 @@ def _refine_block(Z, start, rows, target, oracle, metric, min_margin, verbose):
     search = _Search(Z, rows, target, oracle, metric, min_margin)
     undone, gain = search.undo(np.array(start), np.arange(len(start)), verbose)
     # several starting points of a row often come down to the same changes: go on with one
-    first, twin_of = _distinct(np.column_stack([rows, target, undone]))
+    first, twin_of = distinct_rows(rows, target, undone)
     search = _Search(Z[first], rows[first], target[first], oracle, metric, min_margin)
     refined = search.tighten(undone[first], gain[first], verbose)
     valid = oracle.labels(refined, rows[first]) == target[first]
     return np.where(valid[twin_of, None], refined[twin_of], start)
-
-
-def _distinct(Z):
-    """First positions of the distinct rows, and for each row the place of its like among them."""
-    keys = np.where(np.isnan(Z), np.inf, Z)  # no code is infinite; NaN would equal nothing
-    _, first, twin_of = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    return first, twin_of.ravel()
 
 
 class _Search:
@@ -346,9 +340,7 @@ class _Search:
 
     def _with_value(self, current, of, feature, values):
         """Rows with one value of each replaced, by the nearest one that is allowed."""
-        candidates = current[of]
-        candidates[np.arange(len(of)), feature] = values
-        return self.constraints.project(candidates, self.Z[of])
+        return self.constraints.with_values(current[of], self.Z[of], feature, values)
 
 
 def _narrowed(points, new, inside, invalid, valid):

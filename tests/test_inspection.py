@@ -401,7 +401,8 @@ def test_estimators_of_every_container_are_drawn(cancer, kind):
     explainer = NearestExplainer(tree, target_class="benign").fit(rows)
     display = CounterfactualDisplay.from_estimator(explainer, rows, rows=[0])
     n_changes = explainer.explain(rows[:1]).n_changes[0]
-    assert titles(display) == [f"row 0 (malignant → benign): {n_changes} changes"]
+    changes = "1 change" if n_changes == 1 else f"{n_changes} changes"
+    assert titles(display) == [f"row 0 (malignant → benign): {changes}"]
 
 
 def test_infeasible_people_are_named_as_such():

@@ -572,17 +572,20 @@ def test_routes_of_numbers_keep_them(route):
         before = state
 
 
-def test_education_of_adult(adult):
+@pytest.mark.parametrize("refine, fewest", [(True, 1), ("quick", 20)])
+def test_education_of_adult(adult, refine, fewest):
     rows, queries, space, model = adult
     space = clone(space).set_params(
         linked_features=[["education", "education_num"]],
         implications={"education": ("age", 1.0)},
     )
-    explainer = NearestExplainer(model, target_class=">50K", feature_space=space).fit(rows)
+    explainer = NearestExplainer(
+        model, target_class=">50K", feature_space=space, refine=refine
+    ).fit(rows)
     X_cf = quietly(explainer.transform, queries)
     seen = set(zip(rows["education"], rows["education_num"], strict=True))
     pairs = list(zip(X_cf["education"], X_cf["education_num"], strict=True))
     assert set(pairs) <= seen
     rise = (X_cf["education_num"] - queries["education_num"]).to_numpy()
-    assert (rise > 0).sum() > 20
+    assert (rise > 0).sum() >= fewest  # there is mostly something cheaper than a degree
     assert ((X_cf["age"] - queries["age"]).to_numpy() >= rise)[rise > 0].all()

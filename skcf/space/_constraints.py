@@ -68,6 +68,7 @@ class Constraints:
         self.anchored = np.zeros(len(features), dtype=bool)
         for rule in self.implications.rules:
             self.anchored[rule.first] = rule.first in self.implications.linked
+        self._narrow = [j for j in self.numeric if features[j].float_type is not np.float64]
         self.low, self.high = np.full((2, len(features)), np.nan)
         for j in self.numeric:
             self.low[j], self.high[j] = representable(
@@ -89,14 +90,59 @@ class Constraints:
             implication lacks a rise of its second feature, that rises as much as is needed, or
             else the first one rises less.
         """
-        projected = np.array(Z, dtype=np.float64)
-        columns = self.numeric
-        projected[:, columns] = self._project_numeric(projected[:, columns], reference[:, columns])
-        for j in self.categorical:
-            project = self._project_nominal if self.nominal[j] else self._project_ordinal
-            projected[:, j] = project(j, projected[:, j], reference[:, j])
-        projected = np.where(self.frozen, reference, projected)
+        projected = self.project_values(np.arange(len(self.frozen)), Z, reference)
         return self._with_implied(projected, reference) if self.implications else projected
+
+    def project_values(self, feature, values, reference):
+        """Find the nearest allowed values of single features, implications aside.
+
+        Parameters
+        ----------
+        feature : ndarray of int, shape (n,)
+            Which feature each value is of, in any order and number.
+        values, reference : ndarray of float64, shape (n,) or (n_rows, n)
+            Values, and those that the reference rows have there.
+
+        Returns
+        -------
+        ndarray of float64, of the shape of `values`
+        """
+        projected = np.array(values, dtype=np.float64)
+        numbers = np.isin(feature, self.numeric)
+        projected[..., numbers] = self._project_numeric(
+            projected[..., numbers], reference[..., numbers], feature[numbers]
+        )
+        for j in np.unique(feature[~numbers]):
+            project = self._project_nominal if self.nominal[j] else self._project_ordinal
+            at = feature == j
+            codes = projected[..., at]
+            nearest = project(j, codes.ravel(), reference[..., at].ravel())
+            projected[..., at] = nearest.reshape(codes.shape)
+        return np.where(self.frozen[feature], reference, projected)
+
+    def with_values(self, Z, reference, feature, values):
+        """Give each row another value of one feature, or the nearest one that is allowed.
+
+        Parameters
+        ----------
+        Z, reference : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows that are allowed, and those that they are to replace.
+        feature : ndarray of int, shape (n_rows,)
+            Which feature of each.
+        values : ndarray of float64, shape (n_rows,)
+            The values.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_features)
+            As `project` gives them.
+        """
+        rows, changed = np.arange(len(Z)), np.array(Z, dtype=np.float64)
+        changed[rows, feature] = values
+        if self.implications:
+            return self.project(changed, reference)
+        changed[rows, feature] = self.project_values(feature, values, reference[rows, feature])
+        return changed
 
     def _with_implied(self, projected, reference):
         """Repair the rows that lack a rise that another one needs."""
@@ -105,37 +151,37 @@ class Constraints:
             projected[broken] = Leeway(self, reference[broken]).repair(projected[broken])
         return projected
 
-    def _project_numeric(self, Z, reference):
+    def _project_numeric(self, Z, reference, columns):
         """Clip to the interval, then to whole numbers; a value kept is kept as it is."""
-        columns = self.numeric
         low, high = self._intervals(reference, columns)
         Z = np.where(np.isnan(Z), reference, Z)  # a missing value is never proposed
         nearest = np.clip(Z, low, high)
         whole = self.integer[columns]
-        nearest[:, whole] = np.clip(
-            np.rint(nearest[:, whole]), np.ceil(low[:, whole]), np.floor(high[:, whole])
+        nearest[..., whole] = np.clip(
+            np.rint(nearest[..., whole]), np.ceil(low[..., whole]), np.floor(high[..., whole])
         )
-        for place, j in enumerate(columns):
-            nearest[:, place] = self.features[j].snap(nearest[:, place])
+        for j in self._narrow:
+            at = columns == j
+            nearest[..., at] = self.features[j].snap(nearest[..., at])
         inside = (reference >= low) & (reference <= high)
         # strictly: far outside, where both differences round to the same, the bound is nearer
         keep = inside & (np.abs(Z - reference) < np.abs(Z - nearest))
-        keep |= self._stuck(reference, low, high)
+        keep |= self._stuck(reference, low, high, columns)
         return np.where(keep, reference, nearest)
 
     def _intervals(self, reference, columns):
-        """Bounds of some numeric features for each reference row, shape (n_rows, n_columns)."""
+        """Bounds of some numeric features, given what the reference rows have there."""
         direction = self.direction[columns]
         # fmax and fmin pass over a missing reference
         low = np.where(direction > 0, np.fmax(self.low[columns], reference), self.low[columns])
         high = np.where(direction < 0, np.fmin(self.high[columns], reference), self.high[columns])
         return low, high
 
-    def _stuck(self, reference, low, high):
+    def _stuck(self, reference, low, high, columns):
         """Where a numeric feature has no value to move to, or none to compare with."""
-        whole = self.integer[self.numeric]
+        whole = self.integer[columns]
         empty = np.where(whole, np.ceil(low) > np.floor(high), low > high)
-        return empty | (np.isnan(reference) & (self.direction[self.numeric] != 0))
+        return empty | (np.isnan(reference) & (self.direction[columns] != 0))
 
     def _project_nominal(self, j, codes, reference):
         """Take the proposed category, else keep the reference's, else the commonest permitted."""
@@ -281,7 +327,7 @@ class Constraints:
         columns = self.numeric
         stuck = np.zeros(reference.shape, dtype=bool)
         numbers = reference[:, columns]
-        stuck[:, columns] = self._stuck(numbers, *self._intervals(numbers, columns))
+        stuck[:, columns] = self._stuck(numbers, *self._intervals(numbers, columns), columns)
         for j in self.categorical:
             if not self.nominal[j]:
                 stuck[:, j] = ~self._reachable(j, reference[:, j]).any(axis=1)
