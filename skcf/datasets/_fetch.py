@@ -72,8 +72,8 @@ def fetch_adult(*, data_home: str | PathLike | None = None) -> tuple:
     Notes
     -----
     `education_num` is the rank of `education` (1 for "Preschool"). They are linked in the
-    feature space: counterfactuals change them together. The data [1]_ are published under CC BY 4.0. The rows
-    of OpenML stand in another order.
+    feature space: counterfactuals change them together. The data [1]_ are published under
+    CC BY 4.0. The rows of OpenML stand in another order.
 
     References
     ----------
