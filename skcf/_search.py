@@ -6,6 +6,7 @@ from skcf._assemble import assemble
 from skcf._moves import Moves
 from skcf._refine import refine
 from skcf._starts import StartRows
+from skcf._targets import OTHER
 
 __all__ = ["LocalSearch"]
 
@@ -78,11 +79,11 @@ class LocalSearch:
         asked = {"metric": self.metric, "n_jobs": n_jobs, "verbose": verbose}
         of, found, code = self._starts.nearest(Z, own, rows, oracle, target, k=k, **asked)
         batch = _Batch(Z, rows, oracle, self.space, self.metric)
-        if self.mode == "nearest" or not len(of):
+        if self.mode == "nearest":
             return batch.cheapest(of, found, code)[:2]
         if self.mode == "thorough":
-            with_any, first = np.unique(of, return_index=True)
-            more = self._assembled(batch, with_any, Z[with_any], code[first])
+            aims = _aims(of, code, len(Z), target)
+            more = self._assembled(batch, aims[0], Z[aims[0]], aims[1])
             of, found, code = (np.concatenate(x) for x in zip((of, found, code), more, strict=True))
         best, cost, code = batch.cheapest(of, self._refined(batch, of, found, code, verbose), code)
         if self.mode == "quick":
@@ -128,6 +129,14 @@ class LocalSearch:
         of = np.concatenate([everyone, of])  # in a tie, what was there already
         found = np.concatenate([best[everyone], found])
         return batch.cheapest(of, found, np.concatenate([code[everyone], to]))[:2]
+
+
+def _aims(of, code, n_rows, target):
+    """Rows and the classes to put counterfactuals together for: each that a nearest row has."""
+    if target != OTHER:  # rows that no nearest row was found for, too
+        return np.arange(n_rows), np.full(n_rows, target)
+    pairs = np.unique(np.column_stack([of, code]), axis=0)
+    return pairs[:, 0], pairs[:, 1]
 
 
 class _Batch:
