@@ -213,7 +213,7 @@ class _Table:
         slides = ~self.constraints.nominal[self.feature]
         partial = use & slides & (too_much > 1) & (self.cost > 0)
         cost = np.where(use, self.cost, np.inf)
-        cost[partial] /= too_much[partial] ** (1 if self.metric == "cityblock" else 2)
+        cost[partial] /= too_much[partial]
         share = np.clip(np.where(use, share, 0), -2 * MOST_PARTS - 1, MOST_PARTS)
         missing = np.clip(np.ceil(missing[:, 0] - ROUNDING), -MOST_PARTS, MOST_PARTS)
         return np.floor(share + ROUNDING).astype(np.intp), cost, missing.astype(np.intp)

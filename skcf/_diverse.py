@@ -41,7 +41,7 @@ def find_several(search, batch, own, target, n_wanted, *, k, n_jobs=None, verbos
     """
     k = max(k, POOL * n_wanted)
     starts = search.starts(batch, own, target, k=k, n_jobs=n_jobs, verbose=verbose)
-    pool = search.improved(batch, starts, verbose)
+    pool = search.improved(batch, starts, target, verbose)
     best, cost, code = search.best(batch, pool, verbose)
     of = np.flatnonzero(np.isfinite(cost))
     pool = _joined(pool, (of, best[of], code[of]))

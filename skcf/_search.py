@@ -7,6 +7,7 @@ from skcf._diverse import find_several
 from skcf._moves import Moves
 from skcf._refine import refine
 from skcf._starts import StartRows
+from skcf._targets import OTHER
 
 __all__ = ["Batch", "LocalSearch"]
 
@@ -78,7 +79,8 @@ class LocalSearch:
         """
         batch = Batch(Z, rows, oracle, self.space, self.metric)
         starts = self.starts(batch, own, target, k=k, n_jobs=n_jobs, verbose=verbose)
-        return self.best(batch, self.improved(batch, starts, verbose), verbose)[:2]
+        pool = self.improved(batch, starts, target, verbose)
+        return self.best(batch, pool, verbose)[:2]
 
     def find_several(self, Z, own, rows, oracle, target, n_wanted, **options):
         """Find several counterfactuals for each row, which differ in the features they change.
@@ -120,7 +122,7 @@ class LocalSearch:
         options = {"k": k, "metric": self.metric, "n_jobs": n_jobs, "verbose": verbose}
         return self._starts.nearest(batch.Z, own, batch.rows, batch.oracle, target, **options)
 
-    def improved(self, batch, starts, verbose=0):
+    def improved(self, batch, starts, target, verbose=0):
         """Refine the nearest rows, and what is put together from single changes.
 
         Parameters
@@ -129,6 +131,8 @@ class LocalSearch:
             The rows.
         starts : tuple of ndarray
             As `starts` returns them.
+        target : int
+            Class code to move the rows to, or `OTHER`.
         verbose : int, default=0
             Whether to show progress.
 
@@ -138,11 +142,11 @@ class LocalSearch:
             Counterfactuals, likewise.
         """
         of, found, code = starts
-        if self.mode == "nearest" or not len(of):
+        if self.mode == "nearest":
             return starts
         if self.mode == "thorough":
-            place, first = np.unique(of, return_index=True)
-            more = self._assembled(batch, place, batch.Z[place], code[first])
+            place, aim = _aims(of, code, len(batch.Z), target)
+            more = self._assembled(batch, place, batch.Z[place], aim)
             of, found, code = (np.concatenate(x) for x in zip(starts, more, strict=True))
         return of, self._refined(batch, of, found, code, verbose), code
 

@@ -16,6 +16,7 @@ EXPLAINERS = {"nearest", "collective", "latent", "prototype", "group"}
 HEAVY = {"torch", "skorch", "ot", "matplotlib"}
 
 ABOVE_THE_ORACLE = {"metrics", "inspection", "datasets", "base", "_refine", "_result", "_targets"}
+ABOVE_THE_ORACLE |= {"_imposing", "_starts", "_moves", "_assemble", "_search"}
 
 # who must not import whom; the first word is a part of skcf
 FORBIDDEN = {
@@ -24,16 +25,26 @@ FORBIDDEN = {
     "inspection": EXPLAINERS,
     "datasets": EXPLAINERS | {"metrics", "inspection", "base"},
     "space": EXPLAINERS
-    | {"metrics", "inspection", "datasets", "base", "_oracle", "_classifiers", "_refine", "_result"}
-    | {"_targets", "_imposing", "_embedding", "_gradients", "_differences"},
+    | ABOVE_THE_ORACLE
+    | {"_oracle", "_classifiers", "_embedding", "_gradients", "_differences", "_shortcut"},
     "transport": EXPLAINERS | {"metrics", "inspection", "datasets", "base", "_oracle", "space"},
     "_oracle": EXPLAINERS | ABOVE_THE_ORACLE,
     "_classifiers": EXPLAINERS
-    | {"metrics", "inspection", "datasets", "base", "_oracle"}
-    | {"_embedding", "_gradients", "_differences"},
-    "_embedding": EXPLAINERS | ABOVE_THE_ORACLE | {"_oracle", "_gradients", "_differences"},
-    "_gradients": EXPLAINERS | ABOVE_THE_ORACLE | {"_oracle", "_differences"},
-    "_differences": EXPLAINERS | ABOVE_THE_ORACLE | {"_oracle", "_embedding", "_gradients"},
+    | ABOVE_THE_ORACLE
+    | {"_oracle", "_embedding", "_gradients", "_differences", "_shortcut"},
+    "_embedding": EXPLAINERS
+    | ABOVE_THE_ORACLE
+    | {"_oracle", "_gradients", "_differences", "_shortcut"},
+    "_gradients": EXPLAINERS | ABOVE_THE_ORACLE | {"_oracle", "_differences", "_shortcut"},
+    "_shortcut": EXPLAINERS | ABOVE_THE_ORACLE | {"_oracle", "_differences"},
+    "_differences": EXPLAINERS
+    | ABOVE_THE_ORACLE
+    | {"_oracle", "_embedding", "_gradients", "_shortcut"},
+    "_knapsack": {"space", "_oracle", "_classifiers"} | EXPLAINERS | ABOVE_THE_ORACLE,
+    "_moves": EXPLAINERS | {"_oracle", "_classifiers", "base", "_assemble", "_search"},
+    "_assemble": EXPLAINERS | {"metrics", "inspection", "datasets", "base", "_search", "_refine"},
+    "_refine": EXPLAINERS | {"metrics", "inspection", "datasets", "base", "_search", "_assemble"},
+    "_search": EXPLAINERS | {"metrics", "inspection", "datasets", "base"},
     "base": EXPLAINERS | {"metrics", "inspection", "datasets"},
 }
 

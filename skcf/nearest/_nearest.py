@@ -69,20 +69,22 @@ class NearestExplainer(BaseCounterfactual):
 
     See Also
     --------
+    ExactExplainer : Proves that there is nothing cheaper, for the models that it knows.
     FeatureSpace : Says what may change, and what it costs.
 
     Notes
     -----
     Where the constraints allow no training row of the target class (few people share all
     immutable values, say), the nearest ones are tried with the constraints imposed on them.
-    A row is ``infeasible`` only if that fails too.
+    A row is ``infeasible`` only if that fails too, and what comes next.
 
     What is dear to change by a neighbour's example may be cheap otherwise. So each row is also
     asked about with each feature set to each of its categories, or to values some quantiles away
-    (up to 600 numbers). If what such changes add to the margin adds up, the cheapest set of them
-    that suffices is a knapsack, which is solved for all rows at once by dynamic programming, for
-    some demands around what is missing. Those sets that are valid are refined like the nearest
-    rows. For the best result, the same is done once more: changes are exchanged for others.
+    (some 600 numbers, two a feature at least). If what such changes add to the margin adds up,
+    the cheapest set of them that suffices is a knapsack, which is solved for all rows at once by
+    dynamic programming, for some demands around what is missing. Those sets that are valid are
+    refined like the nearest rows. From the best result the same is done once more: changes are
+    exchanged for others.
 
     The search for the nearest row is over all distinct training rows, with equal immutable
     values; memory is bounded by scikit-learn's ``working_memory``.
