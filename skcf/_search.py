@@ -245,6 +245,14 @@ class LocalSearch:
         return batch.cheapest(of, found, np.concatenate([code[everyone], to]))
 
 
+def _aims(of, code, n_rows, target):
+    """Rows and the classes to put counterfactuals together for: each that a nearest row has."""
+    if target != OTHER:  # rows that no nearest row was found for, too
+        return np.arange(n_rows), np.full(n_rows, target)
+    pairs = np.unique(np.column_stack([of, code]), axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
 class Batch:
     """The rows of one call, and what counterfactuals of them cost.
 
