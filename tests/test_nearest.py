@@ -211,14 +211,14 @@ def test_no_counterfactual_is_cheaper_than_the_optimum():
     assert not found[people.infeasible].any()
     assert (result.status[people.infeasible] == "infeasible").all()
     assert (result.cost[found] >= people.optimal_cost[found] - 1e-9).all()
-    # those that are lost are few, and no accepted person is within their reach
+    # of those that can be helped next to none is lost, not even where no accepted person helps
     lost = ~found & ~people.infeasible & (result.y == "rejected")
-    assert lost.mean() < 0.05
+    assert lost.mean() < 0.01
     accepted = people.X[result.y == "accepted"]
-    cost = explainer.feature_space_.pairwise_cost(people.X[lost], accepted)
-    assert np.isinf(cost).all()
-    # the baseline: on average within a fifth of the least cost
-    assert result.cost[found].mean() < 1.2 * people.optimal_cost[found].mean()
+    cost = explainer.feature_space_.pairwise_cost(people.X[found], accepted)
+    assert np.isinf(cost).all(axis=1).sum() > 20
+    # the baseline: on average within a twentieth of the least cost
+    assert result.cost[found].mean() < 1.05 * people.optimal_cost[found].mean()
 
 
 @pytest.mark.parametrize("min_margin", [1e-4, 0.5, 2.0])

@@ -326,6 +326,22 @@ def test_beginning_from_a_counterfactual_changes_are_exchanged():
     assert_allclose(best, 0.1)
 
 
+def test_beginning_from_too_many_changes_those_are_undone_that_can_be_done_without():
+    X = discrete_population(seed=1)
+    model, space = additive(X, 1), FeatureSpace()
+    task = Task(model, X, X, space)
+    best = brute_force(model, X, X.iloc[task.rows], space)
+    good = X.iloc[np.flatnonzero(model(X)[:, 1] > 1e-4)[[0]]]
+    current = np.tile(task.space.transform(good), (len(task.Z), 1))
+    of, found = task.assembled(current=current)
+    cost = task.space.costs_.between(found, task.Z[of])
+    least = np.full(len(task.Z), np.inf)
+    np.minimum.at(least, of, cost)
+    before = task.space.costs_.between(current, task.Z)
+    assert (least <= before + 1e-12).mean() > 0.95
+    assert (least <= best + 1e-9).mean() > 0.6
+
+
 def test_row_that_the_constraints_alone_make_valid_needs_no_more():
     X = pd.DataFrame({"hours": np.arange(80), "pay": np.arange(80.0)})
     space = FeatureSpace(permitted_range={"hours": (0, 40)})
