@@ -94,7 +94,7 @@ class ActionabilityDisplay:
     >>> explainer = NearestExplainer(model).fit(X, model.predict(X))
     >>> display = ActionabilityDisplay.from_estimator(explainer, X[:20])
     >>> display.n_counterfactuals, len(display.bars_)
-    (19, 7)
+    (19, 6)
     """
 
     def __init__(
