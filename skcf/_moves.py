@@ -10,7 +10,7 @@ N_BINS = 32
 TAILS = np.array([0.002, 0.005, 0.01, 0.02])
 """Quantiles beside the first and the last: between these lies half the range of many columns."""
 
-STEPS = np.array([12, 4, 40, 1, 20, 2, 7])
+STEPS = np.array([12, 4, 40, 1, 20, 2, 32, 7])
 """How many quantiles a number is moved, up and down: small steps may cross a threshold near by,
 and large ones show where more leads to. The most useful first: wide tables do not get all."""
 
