@@ -85,8 +85,9 @@ plt.show()
 # %%
 # Only some of the ten measurements change. The explainer starts from the nearest benign
 # tumours of the training data. It then takes back every change that is not needed, and shortens
-# the others until the row lies just inside of the decision boundary. Without this second step,
-# counterfactuals are real tumours, and all of their measurements differ.
+# the others until the row lies just inside of the decision boundary. It also puts changes of
+# single measurements together, and keeps what is cheapest. Without all this, counterfactuals
+# are real tumours, and all of their measurements differ.
 
 real_rows = NearestExplainer(model, target_class="benign", refine=False)
 real_rows.fit(X_train, model.predict(X_train))
@@ -108,7 +109,8 @@ def negative_cost(explainer, X, y=None):
     return -explainer.explain(X).summary()["mean_cost"]
 
 
-search = GridSearchCV(explainer, {"n_neighbors": [1, 3, 10]}, scoring=negative_cost, cv=2)
+grid = {"refine": [False, "quick", True]}
+search = GridSearchCV(explainer, grid, scoring=negative_cost, cv=2)
 search.fit(X_train, model.predict(X_train))
 for params, score in zip(
     search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
@@ -116,8 +118,8 @@ for params, score in zip(
     print(params, f"mean cost {-score:.2f}")
 
 # %%
-# Starting from more neighbours takes more questions to the classifier and finds cheaper
-# counterfactuals. The best explainer of the search is ready to use.
+# The more an explainer looks for, the more questions it asks the classifier, and the cheaper are
+# its counterfactuals. The best explainer of the search is ready to use.
 
 best = search.best_estimator_.explain(malignant).summary()
 print(f"{best['mean_n_changes']:.1f} changes, cost {best['mean_cost']:.2f}")
