@@ -46,8 +46,7 @@ plt.show()
 
 # %%
 # Some of this is useless. One person in five is told to have missed fewer payments, and those are
-# in the past. Others are sent from primary school to a master's degree in one step, and a few to
-# another region. None of that shows in the numbers that explainers are usually compared by: all
+# in the past. None of that shows in the numbers that explainers are usually compared by: all
 # counterfactuals are valid, and cheap.
 
 summary = result.summary()
@@ -69,9 +68,9 @@ ActionabilityDisplay.from_result(ruled_result, feature_space=ruled.feature_space
 plt.show()
 
 # %%
-# What may not change is gone, and education rises in smaller steps, now that it has an order. This
-# has become a common piece of advice, for one in four. And 52 people have lost their
-# counterfactual: all of them had been told to have missed fewer payments.
+# What may not change is gone. Some are sent to school instead, now that levels of education have an
+# order. And 33 people have lost their counterfactual: all of them had been told to have missed
+# fewer payments.
 
 for name, each in {"without rules": result, "with rules": ruled_result}.items():
     numbers = each.summary()
@@ -81,10 +80,10 @@ for name, each in {"without rules": result, "with rules": ruled_result}.items():
 # Make a change dearer
 # --------------------
 #
-# School takes years. Weights say what is hard to do: with education ten times as dear as before,
-# fewer people are sent there, and income and savings have to make up for it.
+# Nearly everybody is told to earn more. Weights say what is hard to do: with income three times as
+# dear as before, savings and school have to make up for it.
 
-weights = {**people.feature_space.feature_weights, "education": 10.0}
+weights = {**people.feature_space.feature_weights, "income": 3.0}
 space = clone(people.feature_space).set_params(feature_weights=weights)
 weighted = NearestExplainer(rule, target_class="accepted", feature_space=space).fit(X)
 with warnings.catch_warnings():
