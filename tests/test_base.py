@@ -347,9 +347,11 @@ def test_workers_explain_the_same_classifier(binary, classifier):
     expected = explainer.fit(X).transform(X[:40])
     # fitted here and asked there; and fitted there
     parts = Parallel(n_jobs=2)(delayed(explainer.transform)(X[i : i + 20]) for i in (0, 20))
-    np.testing.assert_allclose(np.concatenate(parts), expected, rtol=1e-5)
+    # a net rounds by its batch, in float32, which may move the last cut of a line search
+    last_cut = 4.0**-8 * np.ptp(X)
+    np.testing.assert_allclose(np.concatenate(parts), expected, rtol=1e-5, atol=last_cut)
     (fitted,) = Parallel(n_jobs=2)([delayed(clone(explainer).fit)(X)])
-    np.testing.assert_allclose(fitted.transform(X[:40]), expected, rtol=1e-5)
+    np.testing.assert_allclose(fitted.transform(X[:40]), expected, rtol=1e-5, atol=last_cut)
 
 
 def test_unfitted_classifier_is_cloned_unfitted():
