@@ -34,6 +34,7 @@ _SUBMODULES = (
     "datasets",
     "exact",
     "inspection",
+    "metrics",
     "nearest",
     "space",
     "transport",

@@ -5,10 +5,11 @@ from joblib import Parallel, delayed
 from scipy.spatial import cKDTree
 from sklearn.utils import gen_batches
 
+from skcf._classifiers import codes_of
 from skcf._compat import get_chunk_n_rows
 from skcf._progress import progress
 
-__all__ = ["OTHER", "TargetRows", "reached"]
+__all__ = ["OTHER", "TargetRows", "reached", "target_code"]
 
 OTHER = -1
 """Stands for a target class when each row is to leave its own class."""
@@ -16,6 +17,39 @@ OTHER = -1
 TREE_FEATURES, TREE_ROWS = 8, 500
 """A tree is searched where at most so many features may change, over at least so many rows: 25
 times as fast as blocks at 4 features, twice at 8, slower at 12 (benchmarks/README.md)."""
+
+
+def target_code(wanted, classes):
+    """Code of a target class, or `OTHER`.
+
+    Parameters
+    ----------
+    wanted : object
+        A label, ``"other"``, or None: the second of two classes, with more any other one.
+    classes : ndarray of shape (n_classes,)
+        The labels.
+
+    Returns
+    -------
+    int
+        A class that is really called "other" comes before the word's meaning.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    if wanted is None:
+        return 1 if len(classes) == 2 else OTHER
+    code = int(codes_of(np.array([wanted]), classes)[0]) if np.ndim(wanted) == 0 else -1
+    if code >= 0:
+        return code
+    if isinstance(wanted, str) and wanted == "other":
+        return OTHER
+    raise ValueError(
+        f"target_class={wanted!r} is not a class of the classifier: expected 'other' or one of "
+        f"{classes.tolist()}."
+    )
 
 
 def reached(code, own, target):

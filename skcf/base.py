@@ -23,7 +23,7 @@ from skcf._exceptions import InvalidCounterfactualWarning
 from skcf._fitting import unchanged_on_failure
 from skcf._oracle import Oracle, naming_missing_columns
 from skcf._result import STATUSES, CounterfactualResult
-from skcf._targets import OTHER, TargetRows, reached
+from skcf._targets import OTHER, TargetRows, reached, target_code
 from skcf.space import FeatureSpace
 from skcf.space._constraints import same
 from skcf.space._containers import BACKENDS, Table, backend_of, checked_container
@@ -210,25 +210,15 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _resolved_target(self):
         """Code of the target class, or `OTHER`."""
-        wanted, classes = self.target_class, self.classes_
-        if wanted is None:
-            return 1 if len(classes) == 2 else OTHER
-        code = int(codes_of(np.array([wanted]), classes)[0]) if np.ndim(wanted) == 0 else -1
-        if code >= 0:
-            if isinstance(wanted, str) and wanted == "other":
-                warnings.warn(
-                    "target_class='other' is taken as the class of that name, not as any other "
-                    "class than a row's own.",
-                    UserWarning,
-                    stacklevel=5,
-                )
-            return code
-        if isinstance(wanted, str) and wanted == "other":
-            return OTHER
-        raise ValueError(
-            f"target_class={wanted!r} is not a class of the classifier: expected 'other' or one of "
-            f"{classes.tolist()}."
-        )
+        code = target_code(self.target_class, self.classes_)
+        if code >= 0 and isinstance(self.target_class, str) and self.target_class == "other":
+            warnings.warn(
+                "target_class='other' is taken as the class of that name, not as any other "
+                "class than a row's own.",
+                UserWarning,
+                stacklevel=5,
+            )
+        return code
 
     def _warn_of_disagreement(self, y, labels):
         if y is None or self.estimator is None:

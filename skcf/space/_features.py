@@ -13,7 +13,7 @@ import numpy as np
 
 from skcf.space._containers import CATEGORY, CONTINUOUS, INTEGER, UNSUPPORTED
 
-__all__ = ["CategoricalFeature", "NumericFeature"]
+__all__ = ["CategoricalFeature", "NumericFeature", "read_floats"]
 
 UNSEEN = -1.0
 """Code of a category that was not seen in fit (kept from the reference row)."""
@@ -65,7 +65,7 @@ class NumericFeature:
 
     def encode(self, table, origin=None, rows=None, unseen=None):
         """Read the column as floats; see `CategoricalFeature.encode`."""
-        values = _read_floats(table, self.positions[0])
+        values = read_floats(table, self.positions[0])
         if self.integer:
             self._check_integers(values)
         return self.snap(values)
@@ -249,7 +249,7 @@ class CategoricalFeature:
         missing = np.logical_or.reduce([table.backend.missing(c) for c in columns])
         if len(columns) == 1:
             return table.backend.to_objects(columns[0]).tolist(), missing
-        values = np.column_stack([_read_floats(table, j) for j in self.positions]) + 0.0
+        values = np.column_stack([read_floats(table, j) for j in self.positions]) + 0.0
         return [tuple(row) for row in values.tolist()], missing
 
     def encode(self, table, origin=None, rows=None, unseen=None):
@@ -366,7 +366,7 @@ def _whole_numbers(codes):
     return objects
 
 
-def _read_floats(table, position):
+def read_floats(table, position):
     """Read a column as floats, or say which column holds what is no number."""
     label = position if table.names is None else table.names[position]
     column = table.columns[position]
