@@ -330,10 +330,12 @@ def _can_undo(pairs, answers, j, at):
     for position in pairs.space.encoding_.features[j].positions:
         columns[position] = origin.columns[position]
     undone = replace(undone, columns=columns)
-    Z, Z_cf = encode(pairs.space, origin), encode(pairs.space, undone, origin)
-    constraints = pairs.space.constraints_
-    allowed = constraints.feasible(Z_cf, Z)
-    return answers.valid(undone, rows) & allowed
+    kept, allowed = (
+        pairs.space.constraints_.feasible(encode(pairs.space, table, origin), pairs.codes[0][at])
+        for table in (pairs.after.take(rows), undone)
+    )
+    # a counterfactual that breaks constraints as it is cannot be held to them
+    return answers.valid(undone, rows) & (allowed | ~kept)
 
 
 def _shares(pairs, metric="cityblock"):
