@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.metrics import pairwise_distances, pairwise_distances_chunked
 from sklearn.utils import check_random_state
 
-from skcf.metrics._plausibility import _check_positive
 from skcf.metrics._points import read_comparison
+from skcf.metrics._rows import check_positive
 
 __all__ = ["MMDTest", "energy_distance", "mmd2", "mmd_test", "sliced_wasserstein"]
 
@@ -109,7 +109,7 @@ def mmd2(
     """
     random = check_random_state(random_state)
     compared = read_comparison(X, X_cf, feature_space, status, reference, y_reference, target)
-    return _statistics(compared, kernel, bandwidth, max_samples, random, 0)[0]
+    return float(_statistics(compared, kernel, bandwidth, max_samples, random, 0)[0])
 
 
 def mmd_test(
@@ -170,7 +170,7 @@ def mmd_test(
     >>> mmd_test(X, X_cf, reference=reference).pvalue < 0.05
     True
     """
-    _check_positive(n_permutations, "n_permutations")
+    check_positive(n_permutations, "n_permutations")
     random = check_random_state(random_state)
     compared = read_comparison(X, X_cf, feature_space, status, reference, y_reference, target)
     values = _statistics(compared, kernel, bandwidth, max_samples, random, n_permutations)
@@ -178,7 +178,7 @@ def mmd_test(
         return MMDTest(float("nan"), float("nan"))
     rounding = 1e-12  # the same rows dealt out alike, summed in another order
     reached = np.sum(values[1:] >= values[0] - rounding)
-    return MMDTest(values[0], float((1 + reached) / (1 + n_permutations)))
+    return MMDTest(float(values[0]), float((1 + reached) / (1 + n_permutations)))
 
 
 def energy_distance(
@@ -306,7 +306,7 @@ def sliced_wasserstein(
     >>> round(sliced_wasserstein([[5.0], [5.0]], [[2.0], [3.0]], reference=reference), 6)
     2.0
     """
-    _check_positive(n_projections, "n_projections")
+    check_positive(n_projections, "n_projections")
     if not p >= 1:
         raise ValueError(f"p must be at least 1, got {p!r}.")
     from ot import sliced_wasserstein_distance
@@ -342,7 +342,7 @@ def _statistics(compared, kernel, bandwidth, max_samples, random, n_permutations
     """MMD^2 of the samples, then of the permuted ones; the mean over the targets."""
     _check_kernel(kernel, bandwidth)
     if max_samples is not None:
-        _check_positive(max_samples, "max_samples")
+        check_positive(max_samples, "max_samples")
     parts, weights = [], []
     for at, real in compared.by_target():
         points = _drawn(compared.points[at], max_samples, random)
@@ -350,9 +350,8 @@ def _statistics(compared, kernel, bandwidth, max_samples, random, n_permutations
         weights.append(len(at))
         parts.append(_of_one_target(points, real, kernel, bandwidth, random, n_permutations))
     if not parts:
-        return np.full(1 + n_permutations, np.nan).tolist()
-    values = np.average(parts, axis=0, weights=weights)
-    return [float(values[0]), *values[1:]]
+        return np.full(1 + n_permutations, np.nan)
+    return np.average(parts, axis=0, weights=weights)
 
 
 def _check_kernel(kernel, bandwidth):

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skcf.metrics._rows import read_pairs, unweighted_mean
+from skcf.metrics._rows import average_of, read_pairs
 
 __all__ = ["dpp_diversity", "pairwise_diversity"]
 
@@ -137,7 +137,7 @@ def _by_row(measure, X, X_cf, row, feature_space, status, average):
         own = Z_cf[of == label]
         if len(own) > 1:
             values[i] = measure(_distances(pairs.space, own))
-    return values if average is None else unweighted_mean(values[~np.isnan(values)], average)
+    return values if average is None else average_of(values[~np.isnan(values)], average)
 
 
 def _checked_row(pairs, row):

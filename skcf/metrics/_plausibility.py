@@ -1,6 +1,5 @@
 """Whether the counterfactuals look like real rows of the target class."""
 
-from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestNeighbor
 from sklearn.utils import check_random_state
 
 from skcf.metrics._points import read_comparison
+from skcf.metrics._rows import check_positive
 
 __all__ = [
     "density_quantile",
@@ -77,7 +77,7 @@ def knn_distance(
     >>> knn_distance([[0.0]], [[5.0]], reference=reference, n_neighbors=2)
     0.25
     """
-    _check_positive(n_neighbors, "n_neighbors")
+    check_positive(n_neighbors, "n_neighbors")
     compared = read_comparison(X, X_cf, feature_space, status, reference, y_reference, target)
 
     def measure(points, real):
@@ -152,7 +152,7 @@ def neighbour_share(
     ... )
     0.5
     """
-    _check_positive(n_neighbors, "n_neighbors")
+    check_positive(n_neighbors, "n_neighbors")
     if y_reference is None:
         raise ValueError("y_reference must hold the labels of the reference rows, of all classes.")
     compared = read_comparison(X, X_cf, feature_space, status, reference, y_reference, target)
@@ -231,7 +231,7 @@ def local_outlier_factor(
     >>> values.round(1)
     array([ 1. , 12.1])
     """
-    _check_positive(n_neighbors, "n_neighbors")
+    check_positive(n_neighbors, "n_neighbors")
     compared = read_comparison(X, X_cf, feature_space, status, reference, y_reference, target)
 
     def measure(points, real):
@@ -310,12 +310,14 @@ def isolation_score(
     >>> bool(within < 0.5 < beyond)
     True
     """
-    _check_positive(n_estimators, "n_estimators")
+    check_positive(n_estimators, "n_estimators")
     compared = read_comparison(X, X_cf, feature_space, status, reference, y_reference, target)
     random = check_random_state(random_state)
 
     def measure(points, real):
-        forest = IsolationForest(n_estimators, random_state=random).fit(_distinct(real))
+        forest = IsolationForest(n_estimators=n_estimators, random_state=random).fit(
+            _distinct(real)
+        )
         return -forest.score_samples(points)
 
     return compared.pairs.averaged(compared.each(measure), average)
@@ -398,7 +400,7 @@ def density_quantile(
     """
     if density not in ("kde", "gmm"):
         raise ValueError(f"density must be 'kde' or 'gmm', got {density!r}.")
-    _check_positive(n_components, "n_components")
+    check_positive(n_components, "n_components")
     compared = read_comparison(X, X_cf, feature_space, status, reference, y_reference, target)
     random = check_random_state(random_state)
 
@@ -410,11 +412,6 @@ def density_quantile(
         return (1 + below) / (1 + len(held_out))
 
     return compared.pairs.averaged(compared.each(measure), average)
-
-
-def _check_positive(value, name):
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number above zero, got {value!r}.")
 
 
 def _distinct(real):

@@ -96,15 +96,18 @@ def read_comparison(X, X_cf, feature_space, status, reference, y_reference, targ
         If a target has no real rows, or is not known.
     """
     pairs = read_pairs(X, X_cf, feature_space, status, reference=reference)
-    table = pairs.space._tabulate(reference)
-    Z = encode(pairs.space, table)
-    check_finite(pairs.space, Z)
-    points, real = _embedded(pairs.space, pairs.codes[1], Z)
+    # categories that the space does not know are told apart: both sides share their codes
+    unseen: list[dict] = [{} for _ in pairs.space.scale_]
+    tables = pairs.after.take(pairs.places), pairs.space._tabulate(reference)
+    codes = [encode(pairs.space, table, unseen=unseen) for table in tables]
+    for Z in codes:
+        check_finite(pairs.space, Z)
+    points, real = _embedded(pairs.space, *codes)
     if y_reference is None:
-        codes = np.zeros(len(points), dtype=int), np.zeros(len(real), dtype=int)
+        labels = np.zeros(len(points), dtype=int), np.zeros(len(real), dtype=int)
     else:
-        codes = _codes(pairs, _checked_labels(y_reference, len(real)), target)
-    return Comparison(pairs, points, real, *codes)
+        labels = _codes(pairs, _checked_labels(y_reference, len(real)), target)
+    return Comparison(pairs, points, real, *labels)
 
 
 def _checked_labels(y_reference, n_rows):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -11,7 +12,15 @@ from skcf.space import FeatureSpace
 from skcf.space._containers import Table, checked_container
 from skcf.space._features import NumericFeature, read_floats
 
-__all__ = ["Pairs", "check_finite", "checked_space", "encode", "read_pairs", "unweighted_mean"]
+__all__ = [
+    "Pairs",
+    "average_of",
+    "check_finite",
+    "check_positive",
+    "checked_space",
+    "encode",
+    "read_pairs",
+]
 
 
 @dataclass(frozen=True)
@@ -73,10 +82,10 @@ class Pairs:
             rows = np.full(len(self.found), np.nan)
             rows[self.places] = values
             return rows
-        return unweighted_mean(values, average)
+        return average_of(values, average)
 
 
-def unweighted_mean(values, average):
+def average_of(values, average):
     """Mean or median of some values, NaN of none.
 
     Raises
@@ -154,17 +163,30 @@ def _masks(status, n_rows):
     return status == "found", status != "already_target"
 
 
-def encode(space, table, origin=None):
+def encode(space, table, origin=None, unseen=None):
     """Encode rows as the space does, but take any numbers: judging them is up to the metric.
 
     The space refuses fractions in a column of integers, which other tools may well return.
+
+    Parameters
+    ----------
+    space : FeatureSpace
+        Fitted.
+    table : Table
+        Rows.
+    origin, unseen : Table, list of dict, optional
+        As `Encoding.encode` takes them.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows, n_features)
     """
-    rows = np.arange(table.n_rows)
+    rows, features = np.arange(table.n_rows), space.encoding_.features
     columns = [
         feature.snap(read_floats(table, feature.positions[0]))
         if isinstance(feature, NumericFeature)
-        else feature.encode(table, origin, rows)
-        for feature in space.encoding_.features
+        else feature.encode(table, origin, rows, codes)
+        for feature, codes in zip(features, unseen or [None] * len(features), strict=True)
     ]
     return np.column_stack(columns)
 
@@ -178,3 +200,9 @@ def check_finite(space, Z):
             "Input contains infinity or a value too large for dtype('float64') in column(s) "
             f"{names}."
         )
+
+
+def check_positive(value, name):
+    """Refuse what is no whole number above zero."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number above zero, got {value!r}.")
