@@ -9,7 +9,16 @@ from tests.conftest import mixed_population
 
 pd = pytest.importorskip("pandas")
 
-KINDS = "immutable direction range integer category linked implication missing".split()
+KINDS = [
+    "immutable",
+    "direction",
+    "range",
+    "integer",
+    "category",
+    "linked",
+    "implication",
+    "missing",
+]
 
 TRAIN = pd.DataFrame(
     {

@@ -74,9 +74,9 @@ def test_gower_distance_against_its_formula():
 
 def test_scales_must_come_from_somewhere():
     X = [[0.0], [1.0]]
-    with pytest.raises(ValueError, match="scale='range'.*reference"):
+    with pytest.raises(ValueError, match=r"scale='range'.*reference"):
         mad_distance(X, X, feature_space=FeatureSpace().fit(X))
-    with pytest.raises(ValueError, match="scale='std'.*reference"):
+    with pytest.raises(ValueError, match=r"scale='std'.*reference"):
         gower_distance(X, X, feature_space=FeatureSpace(scale="std").fit(X))
     with pytest.raises(ValueError, match="norm must be one of"):
         proximity(X, X, norm="l3")

@@ -122,7 +122,7 @@ def test_fractions_in_a_column_of_integers_are_measured():
 
 
 def test_bad_input_is_refused(explained):
-    explainer, result = explained
+    _, result = explained
     with pytest.raises(TypeError, match="brings its own X_cf"):
         proximity(result, X_CF)
     with pytest.raises(TypeError, match="X_cf is missing"):

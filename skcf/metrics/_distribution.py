@@ -3,8 +3,8 @@
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from sklearn.metrics import pairwise_distances, pairwise_distances_chunked
-from sklearn.utils import check_random_state
+from scipy.spatial.distance import cdist
+from sklearn.utils import check_random_state, gen_batches
 
 from skcf.metrics._points import read_comparison
 from skcf.metrics._rows import check_positive
@@ -12,6 +12,9 @@ from skcf.metrics._rows import check_positive
 __all__ = ["MMDTest", "energy_distance", "mmd2", "mmd_test", "sliced_wasserstein"]
 
 KERNELS = ("rbf", "imq")
+
+CHUNK_PAIRS = 4_000_000
+"""Distances held at a time: 32 MB."""
 
 
 class MMDTest(NamedTuple):
@@ -333,9 +336,10 @@ def _mean_of(parts):
 
 
 def _mean_distance(points, others):
-    """Mean Euclidean distance of all pairs."""
-    sums = pairwise_distances_chunked(points, others, reduce_func=lambda d, _: d.sum(axis=1))
-    return float(sum(part.sum() for part in sums)) / (len(points) * len(others))
+    """Mean Euclidean distance of all pairs; exact differences, since much cancels out later."""
+    batches = gen_batches(len(points), max(1, CHUNK_PAIRS // len(others)))
+    total = sum(cdist(points[batch], others).sum() for batch in batches)
+    return float(total) / (len(points) * len(others))
 
 
 def _statistics(compared, kernel, bandwidth, max_samples, random, n_permutations):
@@ -388,7 +392,7 @@ def _of_one_target(points, real, kernel, bandwidth, random, n_permutations):
 
 def _gram(rows, kernel, bandwidth):
     """Kernel values of all pairs, 0 on the diagonal: no row is paired with itself."""
-    distances = pairwise_distances(rows)
+    distances = cdist(rows, rows)
     h = _median_distance(distances) if bandwidth is None else bandwidth
     squared = (distances / h) ** 2
     gram = np.exp(-squared / 2) if kernel == "rbf" else 1 / np.sqrt(1 + squared)

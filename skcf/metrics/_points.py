@@ -135,10 +135,11 @@ def _codes(pairs, labels, target):
         )
     classes = np.unique(labels)
     codes = codes_of(wanted[pairs.places], classes)
-    if (codes < 0).any():
+    unknown = wanted[pairs.places][codes < 0].tolist()
+    if unknown:
         raise ValueError(
-            f"No reference row has the target label {wanted[pairs.places][codes < 0][0]!r}: their "
-            f"labels are {classes.tolist()}."
+            f"No reference row has the target label {unknown[0]!r}: their labels are "
+            f"{classes.tolist()}."
         )
     return codes, codes_of(labels, classes)
 
