@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 import skcf
 from skcf import FeatureSpace, NearestExplainer, metrics
 from skcf.metrics import coverage, gower_distance, margin, proximity, redundancy, sparsity, validity
-from tests.conftest import boosted_pipeline, mixed_population
+from conftest import boosted_pipeline, mixed_population
 
 pd = pytest.importorskip("pandas")
 

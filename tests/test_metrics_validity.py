@@ -106,3 +106,14 @@ def test_margin_of_nobody_is_nan(model):
         model = model.fit(X, accepts(X))
     nobody = np.zeros(4, dtype=bool)
     assert np.isnan(margin(X, X_CF, estimator=model, target_class="yes", status=nobody))
+
+
+def test_a_torch_module_is_asked_for_its_logits():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Linear(1, 2)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[0.0], [1.0]]))
+        module.bias.copy_(torch.tensor([3.0, 0.0]))  # class 1 above 3
+    assert validity(X, X_CF, estimator=module) == pytest.approx(2 / 3)
+    values = margin(X, X_CF, estimator=module, average=None)
+    np.testing.assert_allclose(values, X_CF.ravel() - 3)

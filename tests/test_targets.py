@@ -8,7 +8,7 @@ from sklearn import config_context
 from sklearn.neighbors import NearestNeighbors
 
 from skcf import FeatureSpace
-from skcf._targets import OTHER, TargetRows
+from skcf._targets import OTHER, TargetRows, target_code
 
 SPACE = FeatureSpace(
     immutable_features=["sex"],
@@ -216,3 +216,24 @@ def test_no_tree_where_constraints_or_categories_have_a_say(constraint):
     cost = space.pairwise_cost(queries, X)
     _, found = targets.nearest(space.transform(queries), np.ones(50, dtype=int), 0)
     assert_allclose(found[:, 0], cost.min(axis=1))
+
+
+@pytest.mark.parametrize(
+    "wanted, classes, code",
+    [
+        (None, ["a", "b"], 1),
+        (None, ["a", "b", "c"], OTHER),
+        ("other", ["a", "b"], OTHER),
+        ("other", ["a", "other"], 1),
+        ("a", ["a", "b"], 0),
+        (2, [0, 2, 5], 1),
+    ],
+)
+def test_codes_of_target_classes(wanted, classes, code):
+    assert target_code(wanted, np.array(classes)) == code
+
+
+@pytest.mark.parametrize("wanted", ["c", 1, ["a"]])
+def test_target_classes_that_are_none(wanted):
+    with pytest.raises(ValueError, match="is not a class of the classifier"):
+        target_code(wanted, np.array(["a", "b"]))
