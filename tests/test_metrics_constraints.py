@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from conftest import mixed_population
 
 from skcf import FeatureSpace
 from skcf.metrics import constraint_violations, coverage
-from conftest import mixed_population
 
 pd = pytest.importorskip("pandas")
 

@@ -5,12 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import boosted_pipeline, mixed_population
 from sklearn.exceptions import NotFittedError
 
 import skcf
 from skcf import FeatureSpace, NearestExplainer, metrics
 from skcf.metrics import coverage, gower_distance, margin, proximity, redundancy, sparsity, validity
-from conftest import boosted_pipeline, mixed_population
 
 pd = pytest.importorskip("pandas")
 
@@ -154,3 +154,21 @@ def test_inputs_are_not_written_to(explained):
     )
     pd.testing.assert_frame_equal(result.X, before)
     pd.testing.assert_frame_equal(result.X_cf, after)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_classifiers_and_real_rows_in_frames(library):
+    frames = pytest.importorskip(library)
+    before = frames.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "x"]})
+    after = frames.DataFrame({"a": [6, 9, 9], "b": ["y", "x", "x"]})
+
+    def accepts(rows):
+        return np.asarray(rows["a"]) > 5
+
+    asked = {"estimator": accepts, "target_class": True}
+    assert validity(before, after, **asked) == 1
+    np.testing.assert_array_equal(redundancy(before, after, average=None, **asked), [1, 1, 0])
+    near = {"reference": after, "n_neighbors": 1, "average": None}
+    np.testing.assert_allclose(metrics.knn_distance(before, after, **near), 0)
+    assert metrics.energy_distance(before, after, reference=after) == pytest.approx(0)
+    assert metrics.constraint_violations(before, after)["any"] == 0
