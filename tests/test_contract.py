@@ -196,7 +196,7 @@ def test_classifier_is_not_changed(Explainer, population):
 @every_explainer
 def test_clone_keeps_a_fitted_classifier(Explainer, population):
     X, _, model = population
-    explainer = Explainer(model, target_class="yes")
+    explainer = Explainer(model, target_class="yes", random_state=0)
     copy = clone(explainer)
     assert isinstance(copy.estimator, FrozenEstimator)
     assert copy.estimator.estimator is model
