@@ -16,7 +16,7 @@ def distinct_rows(*columns):
     Returns
     -------
     first : ndarray of int, shape (n_distinct,)
-        Position of the first of each.
+        Position of the first of each; sorted by the rows, whatever order they came in.
     twin_of : ndarray of int, shape (n_rows,)
         For each row, the place of its like in `first`.
     """

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skcf._distinct import distinct_rows
 from skcf.space._constraints import same
 
 __all__ = ["choose_diverse", "find_several"]
@@ -113,7 +114,7 @@ def choose_diverse(batch, of, found, n_wanted, is_spare=None):
 
 def _pick(found, cost, changed, is_spare, n_wanted):
     """Positions of the candidates of one row, in the order in which they are picked."""
-    _, first = np.unique(np.where(np.isnan(found), np.inf, found), axis=0, return_index=True)
+    first, _ = distinct_rows(found)
     left = np.isin(np.arange(len(found)), first)
     picked: list[int] = []
     near = np.zeros(len(found))  # similarity to the nearest set picked

@@ -20,7 +20,7 @@ from skcf.base import BaseCounterfactual, warn_of_failures
 from skcf.collective._allocation import allocate
 from skcf.collective._frontier import CrowdingFrontier, frontier_of
 from skcf.collective._paths import PathsMixin
-from skcf.collective._plans import distinct_rows, expanded, population_of
+from skcf.collective._plans import distinct_people, expanded, population_of
 from skcf.collective._posted import PostedPrices
 from skcf.collective._read_outs import uniforms
 from skcf.collective._result import CollectiveResult
@@ -314,7 +314,7 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
         target = self._target_code
         self._check_anybody(labels)
         population = population_of(
-            distinct_rows(Z, labels, weight), target, self.feature_space_, self.cost
+            distinct_people(Z, labels, weight), target, self.feature_space_, self.cost
         )
         self.cost_scale_ = 1.0
         if population.movers:  # otherwise the constraints forbid every move

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
+from skcf._distinct import distinct_rows
 from skcf._targets import OTHER
 from skcf.collective._move_costs import MoveCosts
 
-__all__ = ["Distinct", "Population", "distinct_rows", "expanded", "population_of"]
+__all__ = ["Distinct", "Population", "distinct_people", "expanded", "population_of"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,9 @@ class Distinct:
     of_row: np.ndarray
 
 
-def distinct_rows(Z, labels, sample_weight):
+def distinct_people(Z, labels, sample_weight):
     """Merge equal rows of one class; weights add up."""
-    keys = np.column_stack([labels, np.where(np.isnan(Z), np.inf, Z + 0.0)])
-    _, first, of_row = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    first, of_row = distinct_rows(labels, Z + 0.0)
     counts = np.bincount(of_row, sample_weight, len(first)).astype(np.float64)
     return Distinct(Z[first], labels[first], counts, of_row)
 
