@@ -16,6 +16,7 @@ from sklearn.linear_model import (
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from skcf._embedding import entered, learn_embedding, sample_of, split_classifier
+from skcf._gradients import LinearModel
 from skcf.exact._forest import FAMILIES, read_ensemble
 from skcf.exact._linear import LinearScores
 from skcf.exact._trees import TreeScores
@@ -115,13 +116,11 @@ class Model:
                 return TreeScores(ensemble, self.embedding, self.space, self.seen, enter)
             except ValueError as error:
                 raise self._unsupported(final, str(error)) from error
-        weights = getattr(final, "coef_", None) if isinstance(final, LINEAR) else None
-        if weights is None or getattr(final, "kernel", "linear") != "linear":
+        coef = getattr(final, "coef_", None) if isinstance(final, LINEAR) else None
+        if coef is None or getattr(final, "kernel", "linear") != "linear":
             raise self._unsupported(final, "it is of another kind")
-        weights = weights.toarray() if hasattr(weights, "toarray") else np.atleast_2d(weights)
-        if len(weights) == 1:
-            weights = np.vstack([np.zeros_like(weights), weights])
-        return LinearScores(weights.astype(np.float64), self.embedding)
+        # the intercept comes with the offsets
+        return LinearScores(LinearModel(coef, 0.0).coef, self.embedding)
 
     def _settle_offsets(self, reader, final, table):
         """What is added to the scores, to be the reader's; check that it is the same for all rows.
