@@ -38,8 +38,7 @@ def read_classifier(estimator, space, table, y=None):
     -------
     object
         With ``classes``, ``has_scores``, ``takes_encoded``, ``labels(rows)`` and
-        ``scores(rows)``; it pickles. ``gradients`` is None until an explainer has them
-        learned, see `skcf._oracle.Oracle.learn_gradients`.
+        ``scores(rows)``; it pickles.
     """
     estimator = unfrozen(estimator)
     if is_torch_module(estimator):
@@ -99,7 +98,25 @@ def codes_of(labels, classes):
     return np.where(classes[code] == labels, code, -1)
 
 
-class EstimatorReader:
+class Reader:
+    """What is learned of every kind of classifier, by explainers that want it.
+
+    Attributes
+    ----------
+    embedding : Embedding or None
+        How encoded rows enter the final model; see `skcf._embedding.learn_embedding`.
+    gradients : Gradients or None
+        See `skcf._oracle.Oracle.learn_gradients`.
+    shortcut : Shortcut or None
+        See `skcf._oracle.Oracle.learn_shortcut`.
+    """
+
+    embedding = None
+    gradients = None
+    shortcut = None
+
+
+class EstimatorReader(Reader):
     """A fitted scikit-learn classifier, called with the container that it was fitted on.
 
     Parameters
@@ -112,8 +129,6 @@ class EstimatorReader:
     """
 
     takes_encoded = False
-    gradients = None
-    shortcut = None
 
     def __init__(self, estimator, table):
         self.estimator = estimator
@@ -233,7 +248,7 @@ def _positive_class(tuned):
     return 1 if label is None else int(codes_of([label], tuned.classes_)[0])
 
 
-class FunctionReader:
+class FunctionReader(Reader):
     """A plain function of rows that returns labels, or scores of shape (n, n_classes).
 
     Parameters
@@ -248,8 +263,6 @@ class FunctionReader:
     """
 
     takes_encoded = False
-    gradients = None
-    shortcut = None
 
     def __init__(self, function, table, y):
         self.function = function
@@ -281,7 +294,7 @@ class FunctionReader:
         return np.log(np.maximum(out, np.finfo(np.float64).tiny)) if self._probabilities else out
 
 
-class TorchReader:
+class TorchReader(Reader):
     """A torch module that returns logits: one a class, or one for the second of two.
 
     Parameters
@@ -296,8 +309,6 @@ class TorchReader:
     """
 
     takes_encoded = True
-    gradients = None
-    shortcut = None
     has_scores = True
 
     def __init__(self, module, sample, y):
@@ -325,7 +336,7 @@ class TorchReader:
         return self._logits(rows)
 
 
-class SkorchReader:
+class SkorchReader(Reader):
     """A fitted skorch net, called with encoded float rows in its module's dtype.
 
     Parameters
@@ -337,8 +348,6 @@ class SkorchReader:
     """
 
     takes_encoded = True
-    gradients = None
-    shortcut = None
 
     def __init__(self, net, sample):
         self.net = net

@@ -77,7 +77,7 @@ def sample_of(table, n_rows=N_CHECKS):
 
 
 def learn_embedding(reader, space, table):
-    """Find the embedding of a classifier, if it has one.
+    """Find the embedding of a classifier, if it has one; the reader remembers it.
 
     Parameters
     ----------
@@ -95,7 +95,13 @@ def learn_embedding(reader, space, table):
         clips, bins, powers and products of features), where it refuses the rows that it is
         asked about, and where the tables would be too large.
     """
-    Z = space.encoding_.encode(table)
+    if "embedding" not in vars(reader):
+        reader.embedding = _checked(reader, space, space.encoding_.encode(table))
+    return reader.embedding
+
+
+def _checked(reader, space, Z):
+    """The embedding, if it holds for these rows and for some that are made up."""
     try:
         with np.errstate(all="ignore"):
             embedding = _probed(reader, space, Z)

@@ -142,12 +142,10 @@ class Oracle:
         """Scores of encoded rows, by the shorter way where there is one and it knows the row."""
         if self.reader.shortcut is None:
             return self.reader.scores(self._as_asked(Z, rows))
-        known = self._kept_by_shortcut.is_known[rows]
+        known = self.kept.is_known[rows]
         scores = np.empty((len(rows), len(self.reader.classes)))
         if known.any():
-            scores[known] = self.reader.shortcut.scores(
-                Z[known], self._kept_by_shortcut, rows[known]
-            )
+            scores[known] = self.reader.shortcut.scores(Z[known], self.kept, rows[known])
         if not known.all():
             rest = self._as_asked(Z[~known], rows[~known])
             scores[~known] = self.reader.scores(rest)
@@ -162,10 +160,9 @@ class Oracle:
         self.reader.shortcut = read_shortcut(self.reader, self.space, self.origin)
 
     @cached_property
-    def _kept_by_shortcut(self):
+    def kept(self):
         """How missing and unseen values of the rows to be explained enter the final model."""
-        embedding = self.reader.shortcut.embedding
-        return KeptValues(embedding, self.reader, self.space, self.origin)
+        return KeptValues(self.reader.embedding, self.reader, self.space, self.origin)
 
     @property
     def has_gradients(self):
@@ -290,7 +287,7 @@ class Oracle:
         margin, grad = np.empty(len(Z)), np.empty(Z.shape)
         tables = embedding.tables if with_swaps else {}
         swaps = {j: np.empty((len(Z), len(table))) for j, table in tables.items()}
-        known = self._kept.is_known[rows]
+        known = self.kept.is_known[rows]
         size = max(1, CHUNK_ELEMENTS // max(Z.shape[1], embedding.n_outputs))
         for places, ask in ((known, self._first_order_of_known), (~known, self._differences)):
             places = np.flatnonzero(places)
@@ -305,18 +302,12 @@ class Oracle:
         """Ask about rows that the embedding knows: one question, as one of `margin` is."""
         self.n_calls += 1
         self.n_queries += np.bincount(rows, minlength=len(self.n_queries))
-        return self.reader.gradients.first_order(Z, target, self._kept, rows, with_swaps)
+        return self.reader.gradients.first_order(Z, target, self.kept, rows, with_swaps)
 
     def _differences(self, Z, rows, target, with_swaps):
         """The same of other rows, by asking about each change."""
         swaps = self.category_differences(Z, rows, target) if with_swaps else {}
         return self.margin(Z, rows, target), self.central_differences(Z, rows, target), swaps
-
-    @cached_property
-    def _kept(self):
-        """How missing and unseen values of the rows to be explained enter the final model."""
-        embedding = self.reader.gradients.embedding
-        return KeptValues(embedding, self.reader, self.space, self.origin)
 
     def written(self, Z, rows, keep):
         """Write encoded rows as a table.

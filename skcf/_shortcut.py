@@ -41,11 +41,10 @@ def read_shortcut(reader, space, table):
     if embedding is None:
         return None
     model = known_model(final) if hasattr(final, "coef_") else None
-    for kind in [LinearShortcut, Shortcut] if isinstance(model, LinearModel) else [Shortcut]:
-        shortcut = kind(embedding, reader, final)
-        if shortcut.reproduces(space, sample_of(table)):
-            return shortcut
-    return None
+    shortcuts = [Shortcut(embedding, reader, final)]
+    if isinstance(model, LinearModel):
+        shortcuts.insert(0, LinearShortcut(embedding, reader, model))
+    return next((one for one in shortcuts if one.reproduces(space, sample_of(table))), None)
 
 
 class Shortcut:
@@ -99,11 +98,20 @@ class Shortcut:
 
 
 class LinearShortcut(Shortcut):
-    """The same for linear models, whose scores are sums over the features themselves."""
+    """The same for linear models, whose scores are sums over the features themselves.
 
-    def __init__(self, embedding, reader, final):
-        super().__init__(embedding, reader, final)
-        model = known_model(final)
+    Parameters
+    ----------
+    embedding : Embedding
+        How encoded rows enter the final model.
+    reader : EstimatorReader
+        Knows what a threshold takes off the scores.
+    model : LinearModel
+        The final model.
+    """
+
+    def __init__(self, embedding, reader, model):
+        super().__init__(embedding, reader, model)
         self._coef = model.coef
         self._sums = embedding.followed_by(model.coef, model.intercept - reader.offset)
 

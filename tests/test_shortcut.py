@@ -123,7 +123,7 @@ def test_missing_and_unseen_values_too(gappy, final, kind):
     queries.loc[queries.index[::5], "income"] = np.nan
     model = pipeline(final).fit(X, y)
     short, _ = assert_same_margins(model, X, queries, kind)
-    assert short._kept_by_shortcut.is_known.all()
+    assert short.kept.is_known.all()
 
 
 def test_missing_values_that_the_model_takes_itself(gappy):

@@ -10,7 +10,6 @@ from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 
 from skcf._compat import Interval
-from skcf._embedding import KeptValues
 from skcf._progress import progress
 from skcf._result import CounterfactualResult
 from skcf._search import LocalSearch
@@ -210,7 +209,7 @@ class ExactExplainer(BaseCounterfactual):
     def _search(self, Z, own, rows, oracle):
         """Solve each row's programme, of what is no dearer than what a quick search finds."""
         known, dearest = self._known(Z, own, rows, oracle)
-        kept = KeptValues(self._model.embedding, self._reader, self.feature_space_, oracle.origin)
+        kept = oracle.kept
         tasks = [
             _Task(
                 self._model,
