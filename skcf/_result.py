@@ -42,6 +42,8 @@ class CounterfactualResult:
         Number of features that differ between X and X_cf.
     n_queries : ndarray of int, shape (n_samples,)
         Number of rows that the classifier was asked for, for each row.
+    n_calls : int
+        Number of times that it was called, for all of them together.
     row, rank : ndarray of int, shape (n_samples,)
         Where there are several counterfactuals for each row: the position of the row that was
         explained, and the place of the counterfactual among its own, from 0.
@@ -57,6 +59,7 @@ class CounterfactualResult:
     n_queries: np.ndarray
     row: np.ndarray | None = None
     rank: np.ndarray | None = None
+    n_calls: int = 0
 
     def __post_init__(self):
         """One counterfactual a row, where nothing else is said."""

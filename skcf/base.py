@@ -329,12 +329,14 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         X = checked_container(X)
         validate_data(self, X, reset=False, skip_check_array=True)
         origin = self.feature_space_._tabulate(X)
-        own = Oracle(self._reader, self.feature_space_, origin).origin_labels()
+        first = Oracle(self._reader, self.feature_space_, origin)
+        own = first.origin_labels()
         if n_counterfactuals > 1:
             copies = np.repeat(np.arange(origin.n_rows), n_counterfactuals)
             X, origin, own = Table.of(X).take(copies).container(), origin.take(copies), own[copies]
         oracle = Oracle(self._reader, self.feature_space_, origin)
         oracle.n_queries += 1  # for its own label
+        oracle.n_calls += first.n_calls
         Z = self.feature_space_._encode(origin)
         Z_cf, details = self._found(Z, own, oracle, n_counterfactuals)
         result = self._judged(X, origin, Z, Z_cf, own, oracle, details)
@@ -388,6 +390,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             cost=cost,
             n_changes=np.sum(~same(Z, Z_cf), axis=1),
             n_queries=oracle.n_queries,
+            n_calls=oracle.n_calls,
             **details,
         )
 

@@ -38,6 +38,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skcf.metrics._compare import compare_explainers
     from skcf.metrics._constraints import constraint_violations
     from skcf.metrics._distribution import (
         MMDTest,
@@ -61,9 +62,12 @@ if TYPE_CHECKING:
         redundancy,
         sparsity,
     )
+    from skcf.metrics._refit import refit_best, refit_pareto
+    from skcf.metrics._scorer import get_scorer, get_scorer_names, make_counterfactual_scorer
     from skcf.metrics._validity import coverage, margin, validity
 
 _HOME = {
+    "_compare": ("compare_explainers",),
     "_constraints": ("constraint_violations",),
     "_distribution": ("MMDTest", "energy_distance", "mmd2", "mmd_test", "sliced_wasserstein"),
     "_diversity": ("dpp_diversity", "pairwise_diversity"),
@@ -75,22 +79,28 @@ _HOME = {
         "neighbour_share",
     ),
     "_proximity": ("gower_distance", "mad_distance", "proximity", "redundancy", "sparsity"),
+    "_refit": ("refit_best", "refit_pareto"),
+    "_scorer": ("get_scorer", "get_scorer_names", "make_counterfactual_scorer"),
     "_validity": ("coverage", "margin", "validity"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "MMDTest",
+    "compare_explainers",
     "constraint_violations",
     "coverage",
     "density_quantile",
     "dpp_diversity",
     "energy_distance",
+    "get_scorer",
+    "get_scorer_names",
     "gower_distance",
     "isolation_score",
     "knn_distance",
     "local_outlier_factor",
     "mad_distance",
+    "make_counterfactual_scorer",
     "margin",
     "mmd2",
     "mmd_test",
@@ -98,6 +108,8 @@ __all__ = [
     "pairwise_diversity",
     "proximity",
     "redundancy",
+    "refit_best",
+    "refit_pareto",
     "sliced_wasserstein",
     "sparsity",
     "validity",

@@ -1,0 +1,210 @@
+"""What an explainer, or a Pipeline that ends in one, says of some rows; asked once."""
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from skcf._exceptions import InvalidCounterfactualWarning
+from skcf._oracle import Oracle
+from skcf._result import CounterfactualResult
+from skcf.base import BaseCounterfactual
+from skcf.metrics._rows import check_positive
+from skcf.space import FeatureSpace
+from skcf.space._containers import Table, checked_container
+
+__all__ = ["Explained", "check_measure", "explained", "last_step", "predicted", "quietly"]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The counterfactuals of some rows, with what metrics compare them with.
+
+    Attributes
+    ----------
+    explainer : BaseCounterfactual
+        Fitted.
+    result : CounterfactualResult
+        Of the rows.
+    given_space : FeatureSpace or None
+        To measure in; None: the explainer's own.
+    given_rows : array-like or DataFrame, or None
+        Real rows, as the explainer takes them; None: the rows that were explained.
+    given_labels : array-like or None
+        Their labels; None: the classifier is asked.
+    """
+
+    explainer: BaseCounterfactual
+    result: CounterfactualResult
+    given_space: Any = None
+    given_rows: Any = None
+    given_labels: Any = None
+
+    @property
+    def estimator(self):
+        """The classifier."""
+        return self.explainer.estimator_
+
+    @property
+    def target_class(self):
+        """The class that rows were to get."""
+        return self.explainer.target_class
+
+    @cached_property
+    def reference(self):
+        """Real rows."""
+        if self.given_rows is not None:
+            return self.given_rows
+        return self._one_a_row(self.result.X)
+
+    @cached_property
+    def y_reference(self):
+        """What the classifier predicts for them."""
+        if self.given_labels is not None:
+            return self.given_labels
+        if self.given_rows is None:
+            return self.result.y[self.result.rank == 0]
+        return predicted(self.explainer, self.given_rows)
+
+    @cached_property
+    def feature_space(self):
+        """Where distances are measured."""
+        space = self.given_space
+        if space is None:
+            return self.explainer.feature_space_
+        if hasattr(space, "scale_"):
+            return space
+        return clone(space).fit(checked_container(self.reference))
+
+    def _one_a_row(self, X):
+        """The rows, each once, where they have several counterfactuals."""
+        first = self.result.rank == 0
+        return X if first.all() else Table.of(X).take(first.nonzero()[0]).container()
+
+
+def check_measure(metrics, feature_space, n_counterfactuals):
+    """Refuse what cannot be measured, before any work.
+
+    Parameters
+    ----------
+    metrics : list of Metric
+        What is to be measured.
+    feature_space : object
+        Must be a FeatureSpace or None.
+    n_counterfactuals : object
+        Must be a whole number above zero; above one, where a metric is about several.
+    """
+    check_positive(n_counterfactuals, "n_counterfactuals")
+    if not isinstance(feature_space, FeatureSpace | None):
+        raise TypeError(f"feature_space must be a FeatureSpace or None, got {feature_space!r}.")
+    several = [metric.name for metric in metrics if metric.needs_several]
+    if several and n_counterfactuals == 1:
+        raise ValueError(
+            f"{several} is about several counterfactuals of a row: give n_counterfactuals."
+        )
+
+
+def explained(estimator, X, *, feature_space=None, reference=None, y_reference=None, several=1):
+    """Ask an explainer, once, for counterfactuals.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted explainer; a Pipeline that ends in one, whose other steps the rows go through
+        first; or a search whose best estimator is one of these.
+    X : array-like or DataFrame
+        Rows, as `estimator` takes them.
+    feature_space, reference, y_reference : object
+        See `Explained`; the reference goes through the Pipeline's other steps too.
+    several : int, default=1
+        Number of counterfactuals for each row.
+
+    Returns
+    -------
+    Explained
+    """
+    before, explainer = last_step(estimator)
+    result = quietly(explainer, before(X), several)
+    rows = None if reference is None else before(reference)
+    return Explained(explainer, result, feature_space, rows, y_reference)
+
+
+def last_step(estimator):
+    """The explainer, and what rows go through before it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        An explainer, a Pipeline that ends in one, or a search over these.
+
+    Returns
+    -------
+    before : callable
+        Takes rows to the explainer.
+    explainer : BaseCounterfactual
+
+    Raises
+    ------
+    TypeError
+        If there is no explainer at the end.
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    before = _as_they_are
+    explainer = estimator
+    if isinstance(estimator, Pipeline):
+        explainer = estimator.steps[-1][1]
+        if len(estimator.steps) > 1:
+            before = estimator[:-1].transform
+    if not isinstance(explainer, BaseCounterfactual):
+        raise TypeError(
+            "Counterfactual metrics score an explainer of skcf, or a Pipeline that ends in one; "
+            f"got {estimator!r}."
+        )
+    return before, explainer
+
+
+def _as_they_are(X):
+    return X
+
+
+def quietly(explainer, X, several=1):
+    """Explain rows, without a warning of those that got nothing: the metrics say it.
+
+    Parameters
+    ----------
+    explainer : BaseCounterfactual
+        Fitted.
+    X : array-like or DataFrame
+        Rows, as it takes them.
+    several : int, default=1
+        Number of counterfactuals for each.
+
+    Returns
+    -------
+    CounterfactualResult
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InvalidCounterfactualWarning)
+        return explainer.explain(X, n_counterfactuals=several)
+
+
+def predicted(explainer, X):
+    """What the explainer's classifier predicts for rows.
+
+    Parameters
+    ----------
+    explainer : BaseCounterfactual
+        Fitted.
+    X : array-like or DataFrame
+        Rows, as it takes them.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+    """
+    space = explainer.feature_space_
+    oracle = Oracle(explainer._reader, space, space._tabulate(X))
+    return oracle.names_of(oracle.origin_labels())
