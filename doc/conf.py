@@ -1,5 +1,6 @@
 """Configuration of the documentation. It builds offline and without warnings."""
 
+import os
 import re
 import sys
 from html import escape
@@ -39,7 +40,8 @@ numpydoc_show_class_members = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"plot_",
+    # an example on data that has to be downloaded is shown, and run where the data is at hand
+    "filename_pattern": r"plot_" if "SKCF_DATA" in os.environ else r"plot_(?!\d+_.*_adult)",
     "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",
     "within_subsection_order": "FileNameSortKey",
     "doc_module": ("skcf",),
