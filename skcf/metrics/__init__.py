@@ -31,6 +31,8 @@ reference, y_reference, target
     counterfactuals are to have, one for all or one a row (a `CounterfactualResult` knows it).
     Where y_reference is None, all reference rows are of the target class.
 
+Metrics of groups take rows, their groups and translations instead: see `group_correctness`.
+
 Metrics that ask the classifier take it as ``estimator``: anything that an explainer takes.
 """
 
@@ -38,7 +40,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skcf.metrics._collective import (
+        busiest_share,
+        congestion_utility,
+        crowding_divergence,
+        effective_targets,
+        transport_cost,
+    )
     from skcf.metrics._compare import compare_explainers
+    from skcf.metrics._consistency import (
+        group_similarity,
+        symmetry_violation,
+        transitivity_violation,
+    )
     from skcf.metrics._constraints import constraint_violations
     from skcf.metrics._distribution import (
         MMDTest,
@@ -48,6 +62,7 @@ if TYPE_CHECKING:
         sliced_wasserstein,
     )
     from skcf.metrics._diversity import dpp_diversity, pairwise_diversity
+    from skcf.metrics._groups import calibrate_epsilon, group_correctness, group_coverage
     from skcf.metrics._plausibility import (
         density_quantile,
         isolation_score,
@@ -67,10 +82,19 @@ if TYPE_CHECKING:
     from skcf.metrics._validity import coverage, margin, validity
 
 _HOME = {
+    "_collective": (
+        "busiest_share",
+        "congestion_utility",
+        "crowding_divergence",
+        "effective_targets",
+        "transport_cost",
+    ),
     "_compare": ("compare_explainers",),
+    "_consistency": ("group_similarity", "symmetry_violation", "transitivity_violation"),
     "_constraints": ("constraint_violations",),
     "_distribution": ("MMDTest", "energy_distance", "mmd2", "mmd_test", "sliced_wasserstein"),
     "_diversity": ("dpp_diversity", "pairwise_diversity"),
+    "_groups": ("calibrate_epsilon", "group_correctness", "group_coverage"),
     "_plausibility": (
         "density_quantile",
         "isolation_score",
@@ -87,15 +111,23 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "MMDTest",
+    "busiest_share",
+    "calibrate_epsilon",
     "compare_explainers",
+    "congestion_utility",
     "constraint_violations",
     "coverage",
+    "crowding_divergence",
     "density_quantile",
     "dpp_diversity",
+    "effective_targets",
     "energy_distance",
     "get_scorer",
     "get_scorer_names",
     "gower_distance",
+    "group_correctness",
+    "group_coverage",
+    "group_similarity",
     "isolation_score",
     "knn_distance",
     "local_outlier_factor",
@@ -112,6 +144,9 @@ __all__ = [
     "refit_pareto",
     "sliced_wasserstein",
     "sparsity",
+    "symmetry_violation",
+    "transitivity_violation",
+    "transport_cost",
     "validity",
 ]
 
