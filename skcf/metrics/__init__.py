@@ -38,6 +38,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skcf.metrics._autoencoders import Autoencoders, fit_autoencoders
     from skcf.metrics._constraints import constraint_violations
     from skcf.metrics._distribution import (
         MMDTest,
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
         sliced_wasserstein,
     )
     from skcf.metrics._diversity import dpp_diversity, pairwise_diversity
+    from skcf.metrics._interpretability import im1, im2, reconstruction_error
+    from skcf.metrics._model_comparison import ModelComparisonTest, model_comparison_test
     from skcf.metrics._plausibility import (
         density_quantile,
         isolation_score,
@@ -64,9 +67,12 @@ if TYPE_CHECKING:
     from skcf.metrics._validity import coverage, margin, validity
 
 _HOME = {
+    "_autoencoders": ("Autoencoders", "fit_autoencoders"),
     "_constraints": ("constraint_violations",),
     "_distribution": ("MMDTest", "energy_distance", "mmd2", "mmd_test", "sliced_wasserstein"),
     "_diversity": ("dpp_diversity", "pairwise_diversity"),
+    "_interpretability": ("im1", "im2", "reconstruction_error"),
+    "_model_comparison": ("ModelComparisonTest", "model_comparison_test"),
     "_plausibility": (
         "density_quantile",
         "isolation_score",
@@ -80,13 +86,18 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Autoencoders",
     "MMDTest",
+    "ModelComparisonTest",
     "constraint_violations",
     "coverage",
     "density_quantile",
     "dpp_diversity",
     "energy_distance",
+    "fit_autoencoders",
     "gower_distance",
+    "im1",
+    "im2",
     "isolation_score",
     "knn_distance",
     "local_outlier_factor",
@@ -94,9 +105,11 @@ __all__ = [
     "margin",
     "mmd2",
     "mmd_test",
+    "model_comparison_test",
     "neighbour_share",
     "pairwise_diversity",
     "proximity",
+    "reconstruction_error",
     "redundancy",
     "sliced_wasserstein",
     "sparsity",

@@ -131,12 +131,12 @@ def embedded_together(pairs, reference):
     return [embedding.points(Z) for Z in codes], embedding.points(real)
 
 
-def checked_labels(y_reference, n_rows):
-    labels = np.asarray(y_reference)
+def checked_labels(labels, n_rows, *, name="y_reference", rows="reference row"):
+    """Labels as an array, one for each row."""
+    labels = np.asarray(labels)
     if labels.shape != (n_rows,):
         raise ValueError(
-            f"y_reference must have one label for each reference row, shape ({n_rows},), got "
-            f"{labels.shape}."
+            f"{name} must have one label for each {rows}, shape ({n_rows},), got {labels.shape}."
         )
     return labels
 
