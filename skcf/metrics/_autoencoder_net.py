@@ -84,8 +84,9 @@ def train_autoencoder(points, held_out, sizes, *, max_epochs, batch_size, lr, de
         device=device,
         verbose=0,
     )
-    with torch.random.fork_rng(devices=_devices(device)):
-        torch.manual_seed(seed)
+    # weights and orders are drawn on the processor, whatever the device
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
         net.fit(learned, learned)
     return _arrays(net.module_), net.history[:, ("train_loss", "valid_loss")]
 
@@ -96,14 +97,6 @@ def _dense(sizes):
     for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
     return layers[:-1]
-
-
-def _devices(device):
-    """Accelerators whose random state is to be kept beside the processor's."""
-    device = torch.device(device)
-    if device.type == "cpu":
-        return []
-    return [torch.get_device_module(device).current_device() if device.index is None else device]
 
 
 def _arrays(module):

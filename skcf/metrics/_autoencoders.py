@@ -317,13 +317,16 @@ def _trained(points, split, sizes, **asked):
     learned, held_out = split
     rows = points[learned]
     varies = np.any(rows != rows[0], axis=0)
-    varies[0] |= not varies.any()  # all rows are one: a net of one number learns to be 0
     centre = np.where(varies, rows.mean(axis=0), rows[0])
-    spread = np.sqrt(np.mean((rows - centre)[:, varies] ** 2)) or 1.0
+    spread = np.sqrt(np.mean((rows - centre)[:, varies] ** 2)) if varies.any() else 1.0
     scaled = ((points - centre) / spread)[:, varies]
     hidden, latent = sizes
     latent = int(np.clip(varies.sum() // 4, 1, 16)) if latent is None else latent
-    layers, losses = train_autoencoder(scaled[learned], scaled[held_out], (hidden, latent), **asked)
+    layers, losses = [], np.zeros((asked["max_epochs"], 2))  # rows all alike teach nothing
+    if varies.any():
+        layers, losses = train_autoencoder(
+            scaled[learned], scaled[held_out], (hidden, latent), **asked
+        )
     rest = np.array([0.0, np.mean(np.sum((points[held_out] - centre)[:, ~varies] ** 2, axis=1))])
     losses = np.array(losses) * varies.sum() * spread**2 + rest
     return _Net(centre, float(spread), varies, layers, len(hidden) + 1, losses)
