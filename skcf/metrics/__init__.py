@@ -32,6 +32,12 @@ reference, y_reference, target
     Where y_reference is None, all reference rows are of the target class.
 
 Metrics that ask the classifier take it as ``estimator``: anything that an explainer takes.
+
+Metrics that ask autoencoders take them as ``autoencoders``: what `fit_autoencoders` returns, or a
+mapping of labels to autoencoders of your own.
+
+`model_comparison_test` takes what several explainers returned, and says which are worse than the
+best.
 """
 
 from importlib import import_module

@@ -93,7 +93,8 @@ def model_comparison_test(
     the best. An explainer whose rows are those of the best has 1. As many rows of each explainer
     are drawn as the one with fewest has (and no more than there are real ones). Explainers with
     equally many rows are taken to have explained the same queries in the same order, and stay
-    paired. Rows without a counterfactual are left out. Compare the counterfactuals of one class at
+    paired; where they have not equally many, answers to the same queries make the test reject
+    less. Rows without a counterfactual are left out. Compare the counterfactuals of one class at
     a time, as the paper does: mixed together, those that keep to the class that they left look
     well. Cost: quadratic in the number of rows, in time; bounded memory.
 
