@@ -40,6 +40,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skcf.metrics._autoencoders import Autoencoders, fit_autoencoders
     from skcf.metrics._collective import (
         busiest_share,
         congestion_utility,
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
     )
     from skcf.metrics._diversity import dpp_diversity, pairwise_diversity
     from skcf.metrics._groups import calibrate_epsilon, group_correctness, group_coverage
+    from skcf.metrics._interpretability import im1, im2, reconstruction_error
+    from skcf.metrics._model_comparison import ModelComparisonTest, model_comparison_test
     from skcf.metrics._plausibility import (
         density_quantile,
         isolation_score,
@@ -82,6 +85,7 @@ if TYPE_CHECKING:
     from skcf.metrics._validity import coverage, margin, validity
 
 _HOME = {
+    "_autoencoders": ("Autoencoders", "fit_autoencoders"),
     "_collective": (
         "busiest_share",
         "congestion_utility",
@@ -95,6 +99,8 @@ _HOME = {
     "_distribution": ("MMDTest", "energy_distance", "mmd2", "mmd_test", "sliced_wasserstein"),
     "_diversity": ("dpp_diversity", "pairwise_diversity"),
     "_groups": ("calibrate_epsilon", "group_correctness", "group_coverage"),
+    "_interpretability": ("im1", "im2", "reconstruction_error"),
+    "_model_comparison": ("ModelComparisonTest", "model_comparison_test"),
     "_plausibility": (
         "density_quantile",
         "isolation_score",
@@ -110,7 +116,9 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Autoencoders",
     "MMDTest",
+    "ModelComparisonTest",
     "busiest_share",
     "calibrate_epsilon",
     "compare_explainers",
@@ -122,12 +130,15 @@ __all__ = [
     "dpp_diversity",
     "effective_targets",
     "energy_distance",
+    "fit_autoencoders",
     "get_scorer",
     "get_scorer_names",
     "gower_distance",
     "group_correctness",
     "group_coverage",
     "group_similarity",
+    "im1",
+    "im2",
     "isolation_score",
     "knn_distance",
     "local_outlier_factor",
@@ -136,9 +147,11 @@ __all__ = [
     "margin",
     "mmd2",
     "mmd_test",
+    "model_comparison_test",
     "neighbour_share",
     "pairwise_diversity",
     "proximity",
+    "reconstruction_error",
     "redundancy",
     "refit_best",
     "refit_pareto",

@@ -6,12 +6,11 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from sklearn.utils import check_random_state, gen_batches
 
+from skcf.metrics._kernels import check_kernel, kernel_of, median_distance
 from skcf.metrics._points import read_comparison
 from skcf.metrics._rows import check_positive
 
 __all__ = ["MMDTest", "energy_distance", "mmd2", "mmd_test", "sliced_wasserstein"]
-
-KERNELS = ("rbf", "imq")
 
 CHUNK_PAIRS = 4_000_000
 """Distances held at a time: 32 MB."""
@@ -344,7 +343,7 @@ def _mean_distance(points, others):
 
 def _statistics(compared, kernel, bandwidth, max_samples, random, n_permutations):
     """MMD^2 of the samples, then of the permuted ones; the mean over the targets."""
-    _check_kernel(kernel, bandwidth)
+    check_kernel(kernel, bandwidth)
     if max_samples is not None:
         check_positive(max_samples, "max_samples")
     parts, weights = [], []
@@ -356,13 +355,6 @@ def _statistics(compared, kernel, bandwidth, max_samples, random, n_permutations
     if not parts:
         return np.full(1 + n_permutations, np.nan)
     return np.average(parts, axis=0, weights=weights)
-
-
-def _check_kernel(kernel, bandwidth):
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel must be one of {KERNELS}, got {kernel!r}.")
-    if bandwidth is not None and not 0 < bandwidth < np.inf:
-        raise ValueError(f"bandwidth must be a number above zero or None, got {bandwidth!r}.")
 
 
 def _drawn(rows, max_samples, random):
@@ -393,18 +385,10 @@ def _of_one_target(points, real, kernel, bandwidth, random, n_permutations):
 def _gram(rows, kernel, bandwidth):
     """Kernel values of all pairs, 0 on the diagonal: no row is paired with itself."""
     distances = cdist(rows, rows)
-    h = _median_distance(distances) if bandwidth is None else bandwidth
-    squared = (distances / h) ** 2
-    gram = np.exp(-squared / 2) if kernel == "rbf" else 1 / np.sqrt(1 + squared)
+    h = median_distance(distances) if bandwidth is None else bandwidth
+    gram = kernel_of(distances, kernel, h)
     np.fill_diagonal(gram, 0.0)
     return gram
-
-
-def _median_distance(distances):
-    """Median distance of two rows that differ; 1 where all are alike."""
-    above = distances[np.triu_indices_from(distances, 1)]
-    above = above[above > 0]
-    return np.median(above) if len(above) else 1.0
 
 
 def _unbiased(gram, first):

@@ -13,7 +13,7 @@ import numpy as np
 from skcf._classifiers import codes_of
 from skcf.metrics._rows import check_finite, encode, read_pairs
 
-__all__ = ["Comparison", "read_comparison"]
+__all__ = ["Comparison", "Embedding", "checked_labels", "embedded_together", "read_comparison"]
 
 
 @dataclass(frozen=True)
@@ -96,26 +96,47 @@ def read_comparison(X, X_cf, feature_space, status, reference, y_reference, targ
         If a target has no real rows, or is not known.
     """
     pairs = read_pairs(X, X_cf, feature_space, status, reference=reference)
-    # categories that the space does not know are told apart: both sides share their codes
-    unseen: list[dict] = [{} for _ in pairs.space.scale_]
-    tables = pairs.after.take(pairs.places), pairs.space._tabulate(reference)
-    codes = [encode(pairs.space, table, unseen=unseen) for table in tables]
-    for Z in codes:
-        check_finite(pairs.space, Z)
-    points, real = _embedded(pairs.space, *codes)
+    (points,), real = embedded_together([pairs], reference)
     if y_reference is None:
         labels = np.zeros(len(points), dtype=int), np.zeros(len(real), dtype=int)
     else:
-        labels = _codes(pairs, _checked_labels(y_reference, len(real)), target)
+        labels = _codes(pairs, checked_labels(y_reference, len(real)), target)
     return Comparison(pairs, points, real, *labels)
 
 
-def _checked_labels(y_reference, n_rows):
-    labels = np.asarray(y_reference)
+def embedded_together(pairs, reference):
+    """Make points of the counterfactuals of some batches, and of real rows, that can be compared.
+
+    Parameters
+    ----------
+    pairs : list of Pairs
+        Of one feature space.
+    reference : array-like or DataFrame
+        Real rows.
+
+    Returns
+    -------
+    points : list of ndarray of float64, each of shape (n_found, n_dimensions)
+        Of the counterfactuals that were found.
+    real : ndarray of float64, shape (n_reference, n_dimensions)
+    """
+    space = pairs[0].space
+    # categories that the space does not know are told apart: all sides share their codes
+    unseen: list[dict] = [{} for _ in space.scale_]
+    tables = [p.after.take(p.places) for p in pairs] + [space._tabulate(reference)]
+    *codes, real = [encode(space, table, unseen=unseen) for table in tables]
+    for Z in [*codes, real]:
+        check_finite(space, Z)
+    embedding = Embedding(space, real, np.concatenate(codes))
+    return [embedding.points(Z) for Z in codes], embedding.points(real)
+
+
+def checked_labels(labels, n_rows, *, name="y_reference", rows="reference row"):
+    """Labels as an array, one for each row."""
+    labels = np.asarray(labels)
     if labels.shape != (n_rows,):
         raise ValueError(
-            f"y_reference must have one label for each reference row, shape ({n_rows},), got "
-            f"{labels.shape}."
+            f"{name} must have one label for each {rows}, shape ({n_rows},), got {labels.shape}."
         )
     return labels
 
@@ -144,26 +165,75 @@ def _codes(pairs, labels, target):
     return codes, codes_of(labels, classes)
 
 
-def _embedded(space, Z, reference):
-    """Encoded counterfactuals and reference rows as points; see the module."""
-    both = np.concatenate([Z, reference])
-    columns = []
-    for j, feature in enumerate(space.encoding_.features):
-        values, weight = both[:, j], np.sqrt(space.weight_[j])
-        if feature.kind == "category":
-            columns += [np.sqrt(0.5) * weight * column for column in _indicators(values)]
-            continue
-        gone = np.isnan(values) | ((values < 0) & hasattr(feature, "categories"))
-        known = values[len(Z) :][~gone[len(Z) :]]
-        filled = np.where(gone, np.median(known) if len(known) else 0.0, values)
-        columns.append(weight * filled / space.scale_[j])
-        if gone.any():
-            columns.append(weight * gone)
-    points = np.column_stack(columns)
-    return points[: len(Z)], points[len(Z) :]
+class Embedding:
+    """How encoded rows become points, learned from real rows; see the module.
+
+    Parameters
+    ----------
+    space : FeatureSpace
+        Fitted.
+    reference : ndarray of float64, shape (n_reference, n_features)
+        Encoded real rows.
+    beside : ndarray of float64, shape (n_rows, n_features), optional
+        All the other rows there are: only values that occur have a column. None: any row may
+        come, so that every category of the space has a column, and so have missing values and,
+        all in one, categories that are new.
+
+    Attributes
+    ----------
+    n_dimensions : int
+        Number of columns.
+    """
+
+    def __init__(self, space, reference, beside=None):
+        rows = reference if beside is None else np.concatenate([beside, reference])
+        self._features = [
+            (_Categories if feature.kind == "category" else _Numbers)(
+                feature, rows[:, j], reference[:, j], beside is None
+            )
+            for j, feature in enumerate(space.encoding_.features)
+        ]
+        self._root, self._scale = np.sqrt(space.weight_), space.scale_
+        self.n_dimensions = self.points(reference[:0]).shape[1]
+
+    def points(self, Z):
+        """Encoded rows as points, shape (n_rows, n_dimensions)."""
+        columns = []
+        for j, feature in enumerate(self._features):
+            columns += feature.columns(Z[:, j], self._root[j], self._scale[j])
+        return np.column_stack(columns)
 
 
-def _indicators(values):
+class _Categories:
     """One column for each category; all missing values are one."""
-    keys = np.where(np.isnan(values), -np.inf, values)
-    return [(keys == key).astype(float) for key in np.unique(keys)]
+
+    def __init__(self, feature, values, known, is_open):
+        seen = np.where(np.isnan(values), -np.inf, values)
+        if is_open:
+            seen = np.concatenate([[-np.inf], feature.gap_codes, np.arange(feature.n_categories)])
+        self._keys, self._is_open = np.unique(seen), is_open
+
+    def columns(self, values, root, scale):
+        values = np.where(np.isnan(values), -np.inf, values)
+        marked = [values == key for key in self._keys]
+        if self._is_open:
+            marked.append(~np.isin(values, self._keys))
+        return [np.sqrt(0.5) * root * column for column in marked]
+
+
+class _Numbers:
+    """The number, at the median of the real rows where it is missing, and whether it is."""
+
+    def __init__(self, feature, values, known, is_open):
+        self._is_ordinal = hasattr(feature, "categories")
+        known = known[~self._gone(known)]
+        self._median = np.median(known) if len(known) else 0.0
+        self._marks_gaps = is_open or self._gone(values).any()
+
+    def _gone(self, values):
+        return np.isnan(values) | ((values < 0) & self._is_ordinal)
+
+    def columns(self, values, root, scale):
+        gone = self._gone(values)
+        number = root * np.where(gone, self._median, values) / scale
+        return [number, root * gone] if self._marks_gaps else [number]
