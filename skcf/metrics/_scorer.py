@@ -144,7 +144,7 @@ def get_scorer_names() -> list[str]:
     --------
     >>> from skcf.metrics import get_scorer_names
     >>> get_scorer_names()[:2]
-    ['coverage', 'density_quantile']
+    ['congestion_utility', 'coverage']
     """
     metrics = [metric_of(name) for name in METRICS]
     return sorted(metric.key for metric in metrics if not metric.needs_several)
