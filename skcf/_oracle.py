@@ -131,12 +131,34 @@ class Oracle:
         if not len(rows):
             return np.empty(0)
         if not self.has_scores:
-            return np.where(self.labels(Z, rows) == target, 1.0, -1.0)
-        scores = self._in_chunks(self._scores, rows, Z)
-        wanted = scores[np.arange(len(scores)), target]
-        # a copy: the scores may be the classifier's own memory
-        others = np.where(np.arange(scores.shape[1]) == target[:, None], -np.inf, scores)
-        return wanted - others.max(axis=1, initial=-np.inf)
+            return _agreement(self.labels(Z, rows), target)
+        return _lead(self._in_chunks(self._scores, rows, Z), target)
+
+    def margin_of(self, table, rows, target):
+        """The same of rows that are written already.
+
+        Parameters
+        ----------
+        table : Table
+            Rows in the container seen in fit.
+        rows : ndarray of int, shape (n,)
+            Which row to be explained each of them is to replace.
+        target : ndarray of int, shape (n,)
+            Class codes.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
+        if not len(rows):
+            return np.empty(0)
+        if not self.has_scores:
+            return _agreement(self.labels_of(table, rows), target)
+        places = np.arange(table.n_rows)
+        scores = self._in_chunks(
+            lambda _, part: self.reader.scores(self._as_taken(table.take(part))), rows, places
+        )
+        return _lead(scores, target)
 
     def _scores(self, rows, Z):
         """Scores of encoded rows, by the shorter way where there is one and it knows the row."""
@@ -361,6 +383,19 @@ class Oracle:
             self.n_calls += 1
         self.n_queries += np.bincount(rows, minlength=len(self.n_queries))
         return np.concatenate(answers) if answers else np.empty(0, dtype=np.intp)
+
+
+def _agreement(labels, target):
+    """What stands for a margin where only labels are known."""
+    return np.where(labels == target, 1.0, -1.0)
+
+
+def _lead(scores, target):
+    """Score of the target less the best score of another class."""
+    wanted = scores[np.arange(len(scores)), target]
+    # a copy: the scores may be the classifier's own memory
+    others = np.where(np.arange(scores.shape[1]) == target[:, None], -np.inf, scores)
+    return wanted - others.max(axis=1, initial=-np.inf)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from inspect import Parameter, signature
 
 import numpy as np
 import pytest
@@ -172,3 +173,29 @@ def test_classifiers_and_real_rows_in_frames(library):
     np.testing.assert_allclose(metrics.knn_distance(before, after, **near), 0)
     assert metrics.energy_distance(before, after, reference=after) == pytest.approx(0)
     assert metrics.constraint_violations(before, after)["any"] == 0
+
+
+WITH_AVERAGE = [
+    name for name in metrics.__all__ if "average" in signature(getattr(metrics, name)).parameters
+]
+
+
+@pytest.mark.parametrize("name", WITH_AVERAGE)
+def test_a_bad_average_is_refused_before_any_work(name):
+    """Nothing else that the metric is given has been looked at yet."""
+    metric = getattr(metrics, name)
+    required = [
+        key
+        for key, parameter in signature(metric).parameters.items()
+        if parameter.default is Parameter.empty
+    ]
+    bad = {key: Untouchable() for key in required} | {"average": "mode"}
+    if name.startswith("group_c"):  # they check the radius along with it
+        bad["eps"] = 1.0
+    with pytest.raises(ValueError, match=r"average must be .*got 'mode'"):
+        metric(**bad)
+
+
+class Untouchable:
+    def __getattribute__(self, name):
+        raise AssertionError(f"{name} was asked for")

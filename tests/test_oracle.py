@@ -910,3 +910,18 @@ def test_nets_pickle_with_their_explainer(kind, trained_net):
     explainer = NearestExplainer(make_net() if kind == "module" else trained_net).fit(X)
     copy = pickle.loads(pickle.dumps(explainer))
     assert_array_equal(copy.transform(X), explainer.transform(X))
+
+
+@pytest.mark.parametrize(
+    "model", [LogisticRegression(max_iter=1000), KNeighborsClassifier(3), LinearSVC(random_state=0)]
+)
+def test_margin_of_written_rows_is_that_of_the_encoded_ones(model):
+    X, y = load_iris(return_X_y=True)
+    oracle = oracle_of(model.fit(X, y), X)
+    rows = np.arange(0, len(X), 7)
+    target = np.arange(len(rows)) % 3
+    table = oracle.written(X[rows], rows, keep=np.zeros(len(rows), bool))
+    before = oracle.n_calls
+    assert_array_equal(oracle.margin_of(table, rows, target), oracle.margin(X[rows], rows, target))
+    assert oracle.n_calls == before + 2
+    assert len(oracle.margin_of(table.take([]), rows[:0], target[:0])) == 0

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skcf._classifiers import as_taken, read_classifier, unfrozen
+from skcf._classifiers import read_classifier, unfrozen
+from skcf._oracle import Oracle
 from skcf._targets import OTHER, reached, target_code
 
 __all__ = ["Answers"]
@@ -29,17 +30,11 @@ class Answers:
     """
 
     def __init__(self, estimator, pairs, target_class):
-        self._space = pairs.space
         names = _labels_of_function(estimator, pairs)
-        self._reader = read_classifier(estimator, pairs.space, pairs.before, names)
-        self.own = self.labels(pairs.before)
-        self.target = target_code(target_class, self._reader.classes)
-
-    def labels(self, table):
-        """Class codes of rows; no rows, no question."""
-        if not table.n_rows:
-            return np.empty(0, dtype=np.intp)
-        return self._reader.labels(as_taken(self._reader, self._space, table))
+        reader = read_classifier(estimator, pairs.space, pairs.before, names)
+        self._oracle = Oracle(reader, pairs.space, pairs.before)
+        self.own = self._oracle.origin_labels()
+        self.target = target_code(target_class, reader.classes)
 
     @property
     def needed(self):
@@ -48,22 +43,13 @@ class Answers:
 
     def valid(self, table, rows):
         """Tell which rows are where the rows at these positions were to go."""
-        return reached(self.labels(table), self.own[rows], self.target)
+        return reached(self._oracle.labels_of(table, rows), self.own[rows], self.target)
 
     def margins(self, table, rows):
         """Signed distance of rows beyond the boundary; +1 and -1 where only labels are known."""
-        if not self._reader.has_scores:
-            return np.where(self.valid(table, rows), 1.0, -1.0)
-        if not table.n_rows:
-            return np.empty(0)
-        scores = self._reader.scores(as_taken(self._reader, self._space, table))
-        wanted = np.zeros(scores.shape, dtype=bool)
-        if self.target == OTHER:
-            wanted[:] = np.arange(scores.shape[1]) != self.own[rows, None]
-        else:
-            wanted[:, self.target] = True
-        best = np.where(wanted, scores, -np.inf).max(axis=1)
-        return best - np.where(wanted, -np.inf, scores).max(axis=1)
+        if self.target == OTHER:  # out of their own class
+            return -self._oracle.margin_of(table, rows, self.own[rows])
+        return self._oracle.margin_of(table, rows, np.full(len(rows), self.target))
 
 
 def _labels_of_function(estimator, pairs):

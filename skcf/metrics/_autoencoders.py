@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from skcf._classifiers import codes_of
 from skcf._progress import progress
 from skcf.metrics._points import Embedding, checked_labels
-from skcf.metrics._rows import check_finite, check_positive, checked_space, encode
+from skcf.metrics._rows import check_positive, checked_space, encode
 
 __all__ = ["Autoencoders", "fit_autoencoders"]
 
@@ -108,7 +108,7 @@ class Autoencoders:
 
     def _points(self, table):
         Z = encode(self.feature_space_, table)
-        check_finite(self.feature_space_, Z)
+        self.feature_space_.encoding_.check_finite(Z)
         return self._embedding.points(Z)
 
     def _reconstruct(self, points, label):
@@ -257,7 +257,7 @@ def fit_autoencoders(
     _check_training(sizes, validation_fraction, max_epochs, batch_size, lr)
     space = checked_space(feature_space, X)
     Z = encode(space, space._tabulate(X))
-    check_finite(space, Z)
+    space.encoding_.check_finite(Z)
     classes, rows = _rows_of_classes(y, len(Z))
     embedding = Embedding(space, Z)
     points, random = embedding.points(Z), check_random_state(random_state)

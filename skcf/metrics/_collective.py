@@ -8,7 +8,7 @@ import numpy as np
 from skcf._distinct import distinct_rows
 from skcf.metrics._places import occupations
 from skcf.metrics._points import read_comparison
-from skcf.metrics._rows import check_finite, check_positive, encode, read_pairs
+from skcf.metrics._rows import check_average, check_positive, encode, read_pairs
 from skcf.space._cost import METRICS
 from skcf.transport._divergences import TARGETS
 
@@ -410,6 +410,7 @@ def congestion_utility(
     >>> congestion_utility(X, [[5.0]] * 4, reference=reference)  # 1/4 of all, shared by 5/8
     0.4
     """
+    check_average(average)
     _check_cells(n_cells)
     if mover_share is not None and not (isinstance(mover_share, Real) and 0 < mover_share <= 1):
         raise ValueError(f"mover_share must be above 0 and at most 1, got {mover_share!r}.")
@@ -446,7 +447,7 @@ def _people(X, X_cf, feature_space, status, reference, y_reference, target):
     # categories that the space does not know are told apart
     unseen: list[dict] = [{} for _ in pairs.space.scale_]
     Z_cf = encode(pairs.space, pairs.after.take(pairs.places), unseen=unseen)
-    check_finite(pairs.space, Z_cf)
+    pairs.space.encoding_.check_finite(Z_cf)
     return np.bincount(distinct_rows(Z_cf)[1]) if len(Z_cf) else np.zeros(0, dtype=int)
 
 

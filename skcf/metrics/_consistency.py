@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.utils import check_array
 
-from skcf.metrics._rows import average_of
+from skcf.metrics._rows import average_of, check_average
 
 __all__ = [
     "checked_translations",
@@ -62,6 +62,7 @@ def group_similarity(
     >>> group_similarity([2.0, 5.0, 0.0], [3.0, 0.0, -1.0])
     0.2857142857142857
     """
+    check_average(average)
     first, second = checked_translations(translations), checked_translations(others)
     if first.shape != second.shape:
         raise ValueError(

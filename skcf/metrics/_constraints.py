@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skcf.metrics._rows import read_pairs
+from skcf.metrics._rows import check_average, read_pairs
 from skcf.space._constraints import same
 from skcf.space._features import FOREIGN
 from skcf.space._linked import LinkedFeature
@@ -78,6 +78,7 @@ def constraint_violations(
     >>> {kind: share for kind, share in broken.items() if share}
     {'immutable': 1.0, 'direction': 0.5, 'any': 1.0}
     """
+    check_average(average)
     pairs = read_pairs(X, X_cf, feature_space, status)
     Z, Z_cf = pairs.codes
     broken = _broken(pairs.space.constraints_, Z, Z_cf)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from skcf.metrics._rows import average_of, read_pairs
+from skcf.metrics._rows import average_of, check_average, read_pairs
 
 __all__ = ["dpp_diversity", "pairwise_diversity"]
 
@@ -60,6 +60,7 @@ def pairwise_diversity(
     >>> pairwise_diversity(X, X_cf, row=[0, 0, 0], feature_space=space)  # 2, 1 and 1
     1.3333333333333333
     """
+    check_average(average)
 
     def mean_distance(distances):
         return distances[np.triu_indices_from(distances, 1)].mean()
@@ -118,6 +119,7 @@ def dpp_diversity(
     >>> dpp_diversity([[0.0]] * 2, [[0.0], [4.0]], row=[0, 0], feature_space=space)  # 1 - 1/2**2
     0.75
     """
+    check_average(average)
 
     def determinant(distances):
         # similarities by L1 are positive definite (a Laplace mixture): rounding alone is negative

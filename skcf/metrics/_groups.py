@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array
 
 from skcf.metrics._consistency import checked_translations, pairwise_translations
-from skcf.metrics._rows import average_of
+from skcf.metrics._rows import average_of, check_average
 from skcf.space._containers import BACKENDS, Table, backend_of, checked_container
 
 __all__ = ["calibrate_epsilon", "group_correctness", "group_coverage"]
@@ -246,8 +246,7 @@ class _Setting:
             raise ValueError(f"eps must be a finite number of at least 0, got {self.eps!r}.")
         _check_one_of(self.metric, METRICS, "metric")
         _check_one_of(self.diagonal, DIAGONALS, "diagonal")
-        if self.average is not None:
-            average_of([], self.average)
+        check_average(self.average)
 
     def share_within(self, distances):
         """Share of some distances that are within the radius."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from skcf.metrics._autoencoders import Autoencoders
-from skcf.metrics._rows import read_pairs
+from skcf.metrics._rows import check_average, read_pairs
 from skcf.space._features import read_floats
 
 __all__ = ["im1", "im2", "reconstruction_error"]
@@ -95,6 +95,7 @@ def im1(
     >>> im1(real, real, autoencoders=autoencoders, target="steep", origin="flat")
     0.0
     """
+    check_average(average)
     _check_eps(eps)
     read = _read(X, X_cf, autoencoders, feature_space, status)
     into, out_of = read.labels(target, "target"), read.labels(origin, "origin")
@@ -172,6 +173,7 @@ def im2(
     >>> im2(X, X_cf, autoencoders=autoencoders, target="steep", average=None).round(6)
     array([0.2, 1.5])
     """
+    check_average(average)
     _check_eps(eps)
     read = _read(X, X_cf, autoencoders, feature_space, status)
     into = read.reconstruct(read.labels(target, "target"))
@@ -246,6 +248,7 @@ def reconstruction_error(
     >>> reconstruction_error([[0.0], [0.0]], [[1.5], [3.0]], autoencoders=autoencoders)
     0.125
     """
+    check_average(average)
     read = _read(X, X_cf, autoencoders, feature_space, status)
     labels = None if joint else read.labels(target, "target")
     return read.pairs.averaged(_squared(read.points - read.reconstruct(labels)), average)

@@ -9,7 +9,7 @@ from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestNeighbor
 from sklearn.utils import check_random_state
 
 from skcf.metrics._points import read_comparison
-from skcf.metrics._rows import check_positive
+from skcf.metrics._rows import check_average, check_positive
 
 __all__ = [
     "density_quantile",
@@ -77,6 +77,7 @@ def knn_distance(
     >>> knn_distance([[0.0]], [[5.0]], reference=reference, n_neighbors=2)
     0.25
     """
+    check_average(average)
     check_positive(n_neighbors, "n_neighbors")
     compared = read_comparison(X, X_cf, feature_space, status, reference, y_reference, target)
 
@@ -152,6 +153,7 @@ def neighbour_share(
     ... )
     0.5
     """
+    check_average(average)
     check_positive(n_neighbors, "n_neighbors")
     if y_reference is None:
         raise ValueError("y_reference must hold the labels of the reference rows, of all classes.")
@@ -231,6 +233,7 @@ def local_outlier_factor(
     >>> values.round(1)
     array([ 1. , 12.1])
     """
+    check_average(average)
     check_positive(n_neighbors, "n_neighbors")
     compared = read_comparison(X, X_cf, feature_space, status, reference, y_reference, target)
 
@@ -310,6 +313,7 @@ def isolation_score(
     >>> bool(within < 0.5 < beyond)
     True
     """
+    check_average(average)
     check_positive(n_estimators, "n_estimators")
     compared = read_comparison(X, X_cf, feature_space, status, reference, y_reference, target)
     random = check_random_state(random_state)
@@ -398,6 +402,7 @@ def density_quantile(
     >>> bool(within > 0.3), round(float(beyond), 3)
     (True, 0.02)
     """
+    check_average(average)
     if density not in ("kde", "gmm"):
         raise ValueError(f"density must be 'kde' or 'gmm', got {density!r}.")
     check_positive(n_components, "n_components")

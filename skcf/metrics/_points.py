@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skcf._classifiers import codes_of
-from skcf.metrics._rows import check_finite, encode, read_pairs
+from skcf.metrics._rows import encode, read_pairs
 
 __all__ = ["Comparison", "Embedding", "checked_labels", "embedded_together", "read_comparison"]
 
@@ -126,7 +126,7 @@ def embedded_together(pairs, reference):
     tables = [p.after.take(p.places) for p in pairs] + [space._tabulate(reference)]
     *codes, real = [encode(space, table, unseen=unseen) for table in tables]
     for Z in [*codes, real]:
-        check_finite(space, Z)
+        space.encoding_.check_finite(Z)
     embedding = Embedding(space, real, np.concatenate(codes))
     return [embedding.points(Z) for Z in codes], embedding.points(real)
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skcf.metrics._answers import Answers
-from skcf.metrics._rows import checked_space, encode, read_pairs
+from skcf.metrics._rows import check_average, checked_space, encode, read_pairs
 from skcf.space._constraints import same
 
 __all__ = ["gower_distance", "mad_distance", "proximity", "redundancy", "sparsity"]
@@ -64,6 +64,7 @@ def proximity(
     >>> proximity(X, X_cf, feature_space=space, norm="l2", average=None)
     array([0.5, 0.2])
     """
+    check_average(average)
     if norm not in NORMS:
         raise ValueError(f"norm must be one of {NORMS}, got {norm!r}.")
     pairs = read_pairs(X, X_cf, feature_space, status)
@@ -131,6 +132,7 @@ def mad_distance(
     >>> mad_distance([[0.0]], [[3.0]], reference=reference)
     3.0
     """
+    check_average(average)
     pairs = _rescaled(X, X_cf, feature_space, status, reference, "mad")
     return pairs.averaged(_shares(pairs).sum(axis=1), average)
 
@@ -191,6 +193,7 @@ def gower_distance(
     >>> gower_distance(X, X_cf, average=None)
     array([0.75, 0.  ])
     """
+    check_average(average)
     pairs = _rescaled(X, X_cf, feature_space, status, reference, "range")
     values = _shares(pairs).sum(axis=1) / pairs.space.weight_.sum()
     return pairs.averaged(values, average)
@@ -244,6 +247,7 @@ def sparsity(
     >>> sparsity(X, X_cf, feature_space=space, average=None)
     array([1., 1.])
     """
+    check_average(average)
     pairs = read_pairs(X, X_cf, feature_space, status)
     changed = ~same(*pairs.codes)
     values = changed.mean(axis=1) if share else changed.sum(axis=1).astype(float)
@@ -308,6 +312,7 @@ def redundancy(
     >>> redundancy(X, X_cf, estimator=accepts, target_class=True, average=None)
     array([1., 0.])
     """
+    check_average(average)
     pairs = read_pairs(X, X_cf, feature_space, status)
     answers = Answers(estimator, pairs, target_class)
     valid = answers.valid(pairs.after.take(pairs.places), pairs.places)

@@ -15,7 +15,7 @@ from skcf.space._features import NumericFeature, read_floats
 __all__ = [
     "Pairs",
     "average_of",
-    "check_finite",
+    "check_average",
     "check_positive",
     "checked_space",
     "encode",
@@ -59,8 +59,8 @@ class Pairs:
         origin = self.before.take(self.places)
         Z = encode(self.space, origin)
         Z_cf = encode(self.space, self.after.take(self.places), origin)
-        check_finite(self.space, Z)
-        check_finite(self.space, Z_cf)
+        self.space.encoding_.check_finite(Z)
+        self.space.encoding_.check_finite(Z_cf)
         return Z, Z_cf
 
     def averaged(self, values, average):
@@ -86,18 +86,22 @@ class Pairs:
 
 
 def average_of(values, average):
-    """Mean or median of some values, NaN of none.
+    """Mean or median of some values, NaN of none."""
+    if not len(values):
+        return float("nan")
+    return float(np.mean(values) if average == "mean" else np.median(values))
+
+
+def check_average(average):
+    """Refuse what is no average, before any work.
 
     Raises
     ------
     ValueError
-        If `average` is neither.
+        If it is none of "mean", "median" and None.
     """
-    if average not in ("mean", "median"):
+    if average not in ("mean", "median", None):
         raise ValueError(f"average must be 'mean', 'median' or None, got {average!r}.")
-    if not len(values):
-        return float("nan")
-    return float(np.mean(values) if average == "mean" else np.median(values))
 
 
 def read_pairs(X, X_cf, feature_space, status, *, reference=None):
@@ -189,17 +193,6 @@ def encode(space, table, origin=None, unseen=None):
         for feature, codes in zip(features, unseen or [None] * len(features), strict=True)
     ]
     return np.column_stack(columns)
-
-
-def check_finite(space, Z):
-    """Refuse infinite values, as the space does."""
-    infinite = np.isinf(Z).any(axis=0)
-    if infinite.any():
-        names = [space.encoding_.features[j].name for j in np.flatnonzero(infinite)]
-        raise ValueError(
-            "Input contains infinity or a value too large for dtype('float64') in column(s) "
-            f"{names}."
-        )
 
 
 def check_positive(value, name):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from skcf.metrics._answers import Answers
-from skcf.metrics._rows import encode, read_pairs
+from skcf.metrics._rows import check_average, encode, read_pairs
 
 __all__ = ["coverage", "margin", "validity"]
 
@@ -175,6 +175,7 @@ def margin(
     >>> round(far / near, 3)
     3.0
     """
+    check_average(average)
     pairs = read_pairs(X, X_cf, feature_space, status)
     answers = Answers(estimator, pairs, target_class)
     values = answers.margins(pairs.after.take(pairs.places), pairs.places)

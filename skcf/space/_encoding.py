@@ -86,6 +86,29 @@ class Encoding:
             floats[:, feature.positions] = np.column_stack(feature.as_floats(table))
         return floats
 
+    def check_finite(self, Z, name=""):
+        """Refuse encoded rows that hold infinite values.
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows.
+        name : str, default=""
+            What they are called.
+
+        Raises
+        ------
+        ValueError
+            In scikit-learn's words; it names the columns.
+        """
+        infinite = np.isinf(Z).any(axis=0)
+        if infinite.any():
+            names = [self.features[j].name for j in np.flatnonzero(infinite)]
+            raise ValueError(
+                f"{' '.join(['Input', name]).strip()} contains infinity or a value too large for "
+                f"dtype('float64') in column(s) {names}."
+            )
+
     def decoder(self, origin=None):
         """Make a function that writes encoded rows as a table again; see `Decoder`."""
         return Decoder(self, origin)

@@ -445,13 +445,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
     def _encode(self, table, origin=None, unseen=None):
         """Encode rows, and refuse infinite values."""
         Z = self.encoding_.encode(table, origin, unseen=unseen)
-        infinite = np.isinf(Z).any(axis=0)
-        if infinite.any():
-            names = [self.encoding_.features[j].name for j in np.flatnonzero(infinite)]
-            raise ValueError(
-                "Input X contains infinity or a value too large for dtype('float64') in "
-                f"column(s) {names}."
-            )
+        self.encoding_.check_finite(Z, "X")
         return Z
 
     def _pair(self, X, reference):
