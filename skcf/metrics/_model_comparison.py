@@ -96,7 +96,8 @@ def model_comparison_test(
     paired; where they have not equally many, answers to the same queries make the test reject
     less. Rows without a counterfactual are left out. Compare the counterfactuals of one class at
     a time, as the paper does: mixed together, those that keep to the class that they left look
-    well. Cost: quadratic in the number of rows, in time; bounded memory.
+    well. Cost: quadratic in the number of rows, in time; bounded memory if `bandwidth` is given,
+    whose default takes all distances of the real rows that were drawn.
 
     Parameters
     ----------

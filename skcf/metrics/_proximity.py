@@ -89,8 +89,8 @@ def mad_distance(
     """L1 distance in median absolute deviations ([1]_, Eq. 4 and 5).
 
     ``sum_j w_j |x'_j - x_j| / MAD_j``, with ``MAD_j = median_i |x_ij - median_l x_lj|`` over the
-    reference rows; where it is zero the standard deviation takes its place. Categories count 0
-    or 1, ordinal ones the share of the order that they cross.
+    reference rows; where it is zero the standard deviation takes its place, and 1 in a constant
+    column. Categories count 0 or 1, ordinal ones the share of the order that they cross.
 
     Range 0 to infinity, the less the better. Rows without a counterfactual are left out. Cost:
     linear in the number of values, and sorting the reference rows.
@@ -148,8 +148,9 @@ def gower_distance(
 ) -> Any:
     """Gower's distance: the weighted mean of the features' differences over their ranges [1]_.
 
-    ``sum_j w_j d_j / sum_j w_j`` with ``d_j = |x'_j - x_j| / range_j`` for numbers, 0 or 1 for
-    categories, and the share of the order that they cross for ordinal ones.
+    ``sum_j w_j d_j / sum_j w_j`` with ``d_j = |x'_j - x_j| / range_j`` for numbers (of a constant
+    column, over 1), 0 or 1 for categories, and the share of the order that they cross for ordinal
+    ones.
 
     Range 0 to 1 (beyond it only where values leave the range of the reference rows), the less the
     better. Rows without a counterfactual are left out. Cost: linear in the number of values.

@@ -136,7 +136,7 @@ def get_scorer_names() -> list[str]:
     Returns
     -------
     list of str
-        Sorted; those that start with "neg_" are negatives of metrics where less is better.
+        Sorted; those that start with ``neg_`` are negatives of metrics where less is better.
         Metrics of several counterfactuals are not among them: `make_counterfactual_scorer` takes
         their number.
 
