@@ -1,5 +1,7 @@
 """How the margin changes with each feature, by asking: for any classifier."""
 
+from functools import partial
+
 import numpy as np
 
 __all__ = ["category_differences", "central_differences"]
@@ -8,7 +10,7 @@ BLOCK_ELEMENTS = 2**24
 """Values of all the rows that are made up at a time: 128 MiB."""
 
 
-def central_differences(oracle, Z, rows, target, step):
+def central_differences(oracle, Z, rows, target, step, probabilities=False):
     """Gradients of the margin; see `Oracle.central_differences`."""
     grad = np.zeros(Z.shape)
     for part in _blocks(Z, 2 * Z.shape[1]):
@@ -16,14 +18,16 @@ def central_differences(oracle, Z, rows, target, step):
         of, feature = np.nonzero(high > low)
         low, high = low[of, feature], high[of, feature]
         of = of + part.start
-        below, above = _margins_with(oracle, Z, rows, target, of, feature, [low, high])
+        ask = partial(oracle.margin, probabilities=probabilities)
+        below, above = _margins_with(ask, Z, rows, target, of, feature, [low, high])
         grad[of, feature] = (above - below) / (high - low)
     return grad
 
 
-def category_differences(oracle, Z, rows, target):
+def category_differences(oracle, Z, rows, target, probabilities=False):
     """Changes of the margin with each category; see `Oracle.category_differences`."""
-    constraints, margin = oracle.space.constraints_, oracle.margin(Z, rows, target)
+    ask = partial(oracle.margin, probabilities=probabilities)
+    constraints, margin = oracle.space.constraints_, ask(Z, rows, target)
     differences = {}
     for j in constraints.categorical:
         n_categories = len(constraints.permitted[j])
@@ -33,7 +37,7 @@ def category_differences(oracle, Z, rows, target):
         for part in _blocks(Z, n_categories):
             of = np.arange(part.start, part.stop)
             codes = [np.full(len(of), float(code)) for code in range(n_categories)]
-            asked = _margins_with(oracle, Z, rows, target, of, np.full(len(of), j), codes)
+            asked = _margins_with(ask, Z, rows, target, of, np.full(len(of), j), codes)
             differences[j][of] = asked.T - margin[of, None]
     return differences
 
@@ -54,13 +58,13 @@ def _both_sides(space, Z, step):
     return low, high
 
 
-def _margins_with(oracle, Z, rows, target, of, feature, values):
+def _margins_with(ask, Z, rows, target, of, feature, values):
     """Margins of rows with one feature changed, a line for each of several values of it."""
     n_values, n_rows = len(values), len(of)
     candidates = np.tile(Z[of], (n_values, 1))
     candidates[np.arange(len(candidates)), np.tile(feature, n_values)] = np.concatenate(values)
     of = np.tile(of, n_values)
-    return oracle.margin(candidates, rows[of], target[of]).reshape(n_values, n_rows)
+    return ask(candidates, rows[of], target[of]).reshape(n_values, n_rows)
 
 
 def _blocks(Z, n_candidates):

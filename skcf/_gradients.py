@@ -7,6 +7,7 @@ classifier's own scores before it is used.
 """
 
 import numpy as np
+from scipy.special import softmax
 
 from skcf._classifiers import as_taken, evaluating
 from skcf._embedding import KeptValues, learn_embedding, sample_of, split_classifier
@@ -71,7 +72,7 @@ class Gradients:
             return False
         return _alike(scores, reader.scores(as_taken(reader, space, known)), eps)
 
-    def first_order(self, Z, target, kept, rows, with_swaps):
+    def first_order(self, Z, target, kept, rows, with_swaps, probabilities=False):
         """Find margins, and how they change with each feature, to first order.
 
         Parameters
@@ -86,6 +87,8 @@ class Gradients:
             Which of the rows of `kept` each of them is to replace.
         with_swaps : bool
             Whether the changes with each category are wanted.
+        probabilities : bool, default=False
+            Whether margins are differences of probabilities, rather than of scores.
 
         Returns
         -------
@@ -98,7 +101,7 @@ class Gradients:
             not wanted.
         """
         x, odd = self.embedding(Z, kept, rows), self.embedding.is_odd(Z)
-        margin, g = self.model.margin_and_grad(x, target)
+        margin, g = self.model.margin_and_grad(x, target, probabilities)
         grad = g @ self.embedding.slope.T
         grad[odd] = 0.0
         swaps = {}
@@ -143,13 +146,20 @@ class LinearModel:
         """Scores of the classes, shape (n, n_classes)."""
         return x @ self.coef.T + self.intercept - self.offset
 
-    def margin_and_grad(self, x, target):
+    def margin_and_grad(self, x, target, probabilities=False):
         """Margins, and their gradients by what enters."""
         scores, at = self.scores(x), np.arange(len(x))
         others = scores.copy()
         others[at, target] = -np.inf
         rival = others.argmax(axis=1)
-        return scores[at, target] - scores[at, rival], self.coef[target] - self.coef[rival]
+        if not probabilities:
+            return scores[at, target] - scores[at, rival], self.coef[target] - self.coef[rival]
+        shares = softmax(scores, axis=1)
+        mean, own, other = shares @ self.coef, shares[at, target], shares[at, rival]
+        grad = own[:, None] * (self.coef[target] - mean) - other[:, None] * (
+            self.coef[rival] - mean
+        )
+        return own - other, grad
 
 
 class TorchModel:
@@ -198,7 +208,7 @@ class TorchModel:
         with evaluating(self.module), torch.no_grad():
             return self._scores(self._batch(x)).cpu().numpy()
 
-    def margin_and_grad(self, x, target):
+    def margin_and_grad(self, x, target, probabilities=False):
         """Margins, and their gradients by what enters."""
         import torch
 
@@ -206,6 +216,7 @@ class TorchModel:
             batch = self._batch(x).requires_grad_()
             # a copy: the module may write to what it is given
             scores = self._scores(batch.clone())
+            scores = scores.softmax(dim=1) if probabilities else scores
             own = torch.as_tensor(target, device=scores.device)[:, None]
             best_other = scores.scatter(1, own, -torch.inf).max(dim=1).values
             margin = scores.gather(1, own)[:, 0] - best_other

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+from scipy.special import softmax
 
 from skcf._classifiers import as_taken
 from skcf._differences import category_differences, central_differences
@@ -110,7 +111,7 @@ class Oracle:
         """
         return self._in_chunks(lambda r, z: self.reader.labels(self._as_asked(z, r)), rows, Z)
 
-    def margin(self, Z, rows, target):
+    def margin(self, Z, rows, target, probabilities=False):
         """Signed distance from the decision boundary of the target class.
 
         Parameters
@@ -121,6 +122,9 @@ class Oracle:
             Which row to be explained each of them is to replace.
         target : ndarray of int, shape (n,)
             Class codes.
+        probabilities : bool, default=False
+            Whether to compare probabilities, rather than scores; of scores that are none, their
+            softmax.
 
         Returns
         -------
@@ -132,7 +136,8 @@ class Oracle:
             return np.empty(0)
         if not self.has_scores:
             return _agreement(self.labels(Z, rows), target)
-        return _lead(self._in_chunks(self._scores, rows, Z), target)
+        scores = self._in_chunks(self._scores, rows, Z)
+        return _lead(softmax(scores, axis=1) if probabilities else scores, target)
 
     def margin_of(self, table, rows, target):
         """The same of rows that are written already.
@@ -205,7 +210,7 @@ class Oracle:
         self.reader.gradients = read_gradients(self.reader, self.space, self.origin)
         return self.has_gradients
 
-    def margin_and_grad(self, Z, rows, target):
+    def margin_and_grad(self, Z, rows, target, probabilities=False):
         """Find margins with their gradients, both in one question.
 
         Parameters
@@ -216,6 +221,8 @@ class Oracle:
             Which row to be explained each of them is to replace.
         target : ndarray of int, shape (n,)
             Class codes.
+        probabilities : bool, default=False
+            Whether it is a difference of probabilities, as in `margin`.
 
         Returns
         -------
@@ -230,10 +237,10 @@ class Oracle:
                 for categories and for missing values. At a tie between the other classes,
                 those of one of them.
         """
-        answer = self._first_order(Z, rows, target, with_swaps=False)
+        answer = self._first_order(Z, rows, target, with_swaps=False, probabilities=probabilities)
         return None if answer is None else answer[:2]
 
-    def margin_and_swaps(self, Z, rows, target):
+    def margin_and_swaps(self, Z, rows, target, probabilities=False):
         """Find margins with their gradients, and what each category would change.
 
         Parameters
@@ -244,6 +251,8 @@ class Oracle:
             Which row to be explained each of them is to replace.
         target : ndarray of int, shape (n,)
             Class codes.
+        probabilities : bool, default=False
+            Whether it is a difference of probabilities, as in `margin`.
 
         Returns
         -------
@@ -256,9 +265,9 @@ class Oracle:
                 instead of the row's, to first order: exact where the final model is linear
                 and its best other class stays the same.
         """
-        return self._first_order(Z, rows, target, with_swaps=True)
+        return self._first_order(Z, rows, target, with_swaps=True, probabilities=probabilities)
 
-    def central_differences(self, Z, rows, target, step=1e-4):
+    def central_differences(self, Z, rows, target, step=1e-4, probabilities=False):
         """Find gradients of the margin by asking on both sides of each number.
 
         Parameters
@@ -273,15 +282,17 @@ class Oracle:
             How far to go, as a share of the feature's scale; at least to the next number that
             the column can hold: whole numbers take whole steps. A classifier that computes in
             single precision wants larger ones, and one that decides by steps larger ones yet.
+        probabilities : bool, default=False
+            Whether the margin is a difference of probabilities, as in `margin`.
 
         Returns
         -------
         ndarray of float64, shape (n, n_features)
             Zero for categories, missing values and features that may not change.
         """
-        return central_differences(self, Z, rows, target, step)
+        return central_differences(self, Z, rows, target, step, probabilities)
 
-    def category_differences(self, Z, rows, target):
+    def category_differences(self, Z, rows, target, probabilities=False):
         """Find what each category would change, by asking about each.
 
         Parameters
@@ -292,6 +303,8 @@ class Oracle:
             Which row to be explained each of them is to replace.
         target : ndarray of int, shape (n,)
             Class codes.
+        probabilities : bool, default=False
+            Whether the margin is a difference of probabilities, as in `margin`.
 
         Returns
         -------
@@ -299,9 +312,9 @@ class Oracle:
             For each categorical feature, the margin with each category instead of the row's,
             less the row's. Zero for features that may not change.
         """
-        return category_differences(self, Z, rows, target)
+        return category_differences(self, Z, rows, target, probabilities)
 
-    def _first_order(self, Z, rows, target, with_swaps):
+    def _first_order(self, Z, rows, target, with_swaps, probabilities):
         """Margins, gradients and swaps; differences for rows that the embedding does not know."""
         if not self.has_gradients:
             return None
@@ -315,21 +328,26 @@ class Oracle:
             places = np.flatnonzero(places)
             for start in range(0, len(places), size):
                 at = places[start : start + size]
-                margin[at], grad[at], found = ask(Z[at], rows[at], target[at], with_swaps)
+                margin[at], grad[at], found = ask(
+                    Z[at], rows[at], target[at], with_swaps, probabilities
+                )
                 for j, values in found.items():
                     swaps[j][at] = values
         return margin, grad, swaps
 
-    def _first_order_of_known(self, Z, rows, target, with_swaps):
+    def _first_order_of_known(self, Z, rows, target, with_swaps, probabilities):
         """Ask about rows that the embedding knows: one question, as one of `margin` is."""
         self.n_calls += 1
         self.n_queries += np.bincount(rows, minlength=len(self.n_queries))
-        return self.reader.gradients.first_order(Z, target, self.kept, rows, with_swaps)
+        first_order = self.reader.gradients.first_order
+        return first_order(Z, target, self.kept, rows, with_swaps, probabilities)
 
-    def _differences(self, Z, rows, target, with_swaps):
+    def _differences(self, Z, rows, target, with_swaps, probabilities):
         """The same of other rows, by asking about each change."""
-        swaps = self.category_differences(Z, rows, target) if with_swaps else {}
-        return self.margin(Z, rows, target), self.central_differences(Z, rows, target), swaps
+        asked = Z, rows, target
+        swaps = self.category_differences(*asked, probabilities) if with_swaps else {}
+        grad = self.central_differences(*asked, probabilities=probabilities)
+        return self.margin(*asked, probabilities), grad, swaps
 
     def written(self, Z, rows, keep):
         """Write encoded rows as a table.

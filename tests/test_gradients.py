@@ -612,7 +612,7 @@ def test_differences_keep_to_what_may_change_and_to_whole_numbers(monkeypatch):
     asked = []
     own = oracle.margin
 
-    def spy(Z, rows, target):
+    def spy(Z, rows, target, probabilities=False):
         asked.append(Z)
         return own(Z, rows, target)
 
@@ -646,3 +646,45 @@ def test_differences_stay_within_what_a_column_can_hold():
     grad = oracle.central_differences(X.astype(float), np.arange(100), np.ones(100, dtype=int))
     slope = model[-1].coef_ / model[0].scale_
     assert_allclose(grad, np.tile(slope, (100, 1)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "final",
+    [LogisticRegression(), MLPClassifier((8,), max_iter=50, random_state=0)],
+    ids=["linear", "net"],
+)
+def test_margins_of_probabilities_and_their_gradients(final, n_classes):
+    X, y = numbers(n_classes)
+    model = make_pipeline(StandardScaler(), final).fit(X, y)
+    oracle = oracle_of(model, X)
+    rows, target = np.arange(30), np.arange(30) % n_classes
+    margin, grad = oracle.margin_and_grad(X[:30], rows, target, probabilities=True)
+    shares = model.predict_proba(X[:30])
+    own = shares[rows, target]
+    shares[rows, target] = -np.inf
+    assert_allclose(margin, own - shares.max(axis=1), atol=1e-12)
+    assert_allclose(oracle.margin(X[:30], rows, target, True), margin, atol=1e-12)
+    numeric = oracle.central_differences(X[:30], rows, target, 1e-5, probabilities=True)
+    scale = oracle.space.scale_
+    assert_allclose(grad * scale, numeric * scale, atol=1e-6)
+    if n_classes == 2:  # a difference of sigmoids: tanh of half the logit
+        logit, slope = oracle.margin_and_grad(X[:30], rows, target)
+        assert_allclose(margin, np.tanh(logit / 2), atol=1e-12)
+        assert_allclose(grad, (1 - margin[:, None] ** 2) / 2 * slope, atol=1e-12)
+
+
+def test_category_changes_of_probabilities():
+    X, y = people()
+    model = make_pipeline(columns(), LogisticRegression(max_iter=1000)).fit(X, y)
+    oracle = oracle_of(model, X)
+    Z = oracle.space._encode(oracle.origin)[:20]
+    rows, target = np.arange(20), np.zeros(20, dtype=np.intp)
+    asked = oracle.category_differences(Z, rows, target, probabilities=True)
+    before = oracle.margin(Z, rows, target, probabilities=True)
+    for j, differences in asked.items():
+        for code in range(differences.shape[1]):
+            changed = Z.copy()
+            changed[:, j] = code
+            after = oracle.margin(changed, rows, target, probabilities=True)
+            assert_allclose(differences[:, code], after - before, atol=1e-12)
