@@ -120,7 +120,8 @@ def robustness(
     if average is not None:
         average_of([], average)  # refuses what is no average, before any work
     pairs = read_pairs(X, X_cf, feature_space, status, reference=X_train)
-    answers = Answers(estimator, pairs, target_class)
+    with _torch_seeded(0):  # a net draws even where it is only asked
+        answers = Answers(estimator, pairs, target_class)
     training = _Training(answers, pairs.space, estimator, X_train, y_train)
     after = pairs.after.take(pairs.places)
     # one seed a refit: whatever the order in which they are done
@@ -190,8 +191,8 @@ class _Training:
             X = self.reader._cast(X)
         with _torch_seeded(random.randint(LARGEST_SEED)):
             refit.fit(X, self.y[rows])
-        reader = read_classifier(refit, self.space, table)
-        codes = reader.labels(as_taken(reader, self.space, table))
+            reader = read_classifier(refit, self.space, table)
+            codes = reader.labels(as_taken(reader, self.space, table))
         return codes_of(reader.classes[codes], self.reader.classes)
 
     def _sample(self, random):

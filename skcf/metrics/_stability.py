@@ -169,12 +169,13 @@ def _plain(space):
 def _moved(own, space, numbers, origin, rows, noise, random):
     """Write the rows at some positions with noise in their numbers."""
     Z = own._encode(origin)[rows]
-    draws = noise * random.standard_normal((len(rows), len(numbers)))
+    # of all features, so that what one explainer takes for a category changes no other column
+    draws = noise * space.scale_ * random.standard_normal((len(rows), len(space.scale_)))
     table = origin.take(rows)
     columns = list(table.columns)
-    for (j, k), draw in zip(numbers, draws.T, strict=True):
+    for j, k in numbers:
         feature = own.encoding_.features[j]
-        values = _person(own, space, (j, k), Z[:, j], draw * space.scale_[k])
+        values = _person(own, space, (j, k), Z[:, j], draws[:, k])
         written = feature.decode(values, table.backend, feature.pools(origin), rows)
         columns[feature.positions[0]] = written[0]
     return replace(table, columns=columns)
