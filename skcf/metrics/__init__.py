@@ -81,7 +81,9 @@ if TYPE_CHECKING:
         sparsity,
     )
     from skcf.metrics._refit import refit_best, refit_pareto
+    from skcf.metrics._robustness import robustness
     from skcf.metrics._scorer import get_scorer, get_scorer_names, make_counterfactual_scorer
+    from skcf.metrics._stability import stability
     from skcf.metrics._validity import coverage, margin, validity
 
 _HOME = {
@@ -110,7 +112,9 @@ _HOME = {
     ),
     "_proximity": ("gower_distance", "mad_distance", "proximity", "redundancy", "sparsity"),
     "_refit": ("refit_best", "refit_pareto"),
+    "_robustness": ("robustness",),
     "_scorer": ("get_scorer", "get_scorer_names", "make_counterfactual_scorer"),
+    "_stability": ("stability",),
     "_validity": ("coverage", "margin", "validity"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -155,8 +159,10 @@ __all__ = [
     "redundancy",
     "refit_best",
     "refit_pareto",
+    "robustness",
     "sliced_wasserstein",
     "sparsity",
+    "stability",
     "symmetry_violation",
     "transitivity_violation",
     "transport_cost",
