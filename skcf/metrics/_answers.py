@@ -27,14 +27,16 @@ class Answers:
         Class codes of the rows before.
     target : int
         Class code, or `OTHER`.
+    reader : object
+        Made by `skcf._classifiers.read_classifier`.
     """
 
     def __init__(self, estimator, pairs, target_class):
         names = _labels_of_function(estimator, pairs)
-        reader = read_classifier(estimator, pairs.space, pairs.before, names)
-        self._oracle = Oracle(reader, pairs.space, pairs.before)
+        self.reader = read_classifier(estimator, pairs.space, pairs.before, names)
+        self._oracle = Oracle(self.reader, pairs.space, pairs.before)
         self.own = self._oracle.origin_labels()
-        self.target = target_code(target_class, reader.classes)
+        self.target = target_code(target_class, self.reader.classes)
 
     @property
     def needed(self):

@@ -13,7 +13,7 @@ from skcf._classifiers import as_taken, codes_of, is_skorch_net, read_classifier
 from skcf._targets import reached
 from skcf.metrics._answers import Answers
 from skcf.metrics._points import checked_labels
-from skcf.metrics._rows import average_of, check_positive, read_pairs
+from skcf.metrics._rows import check_average, check_positive, read_pairs
 
 __all__ = ["robustness"]
 
@@ -115,10 +115,9 @@ def robustness(
     >>> bool(shares[0] < shares[1] == 1.0)
     True
     """
+    check_average(average)
     estimator = _checked_estimator(estimator)
     check_positive(n_refits, "n_refits")
-    if average is not None:
-        average_of([], average)  # refuses what is no average, before any work
     pairs = read_pairs(X, X_cf, feature_space, status, reference=X_train)
     with _torch_seeded(0):  # a net draws even where it is only asked
         answers = Answers(estimator, pairs, target_class)
@@ -165,7 +164,7 @@ class _Training:
 
     def __init__(self, answers, space, estimator, X_train, y_train):
         self.space, self.estimator = space, estimator
-        self.reader = answers._reader
+        self.reader = answers.reader
         self.table = space._tabulate(X_train)
         self.y = checked_labels(y_train, self.table.n_rows, name="y_train", rows="row of X_train")
         self.codes = codes_of(self.y, self.reader.classes)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skcf._exceptions import InvalidCounterfactualWarning
 from skcf.base import BaseCounterfactual
 from skcf.metrics._proximity import NORMS, proximity
-from skcf.metrics._rows import average_of, check_positive, checked_space
+from skcf.metrics._rows import average_of, check_average, check_positive, checked_space
 from skcf.space import FeatureSpace
 from skcf.space._containers import Table, checked_container
 from skcf.space._features import NumericFeature
@@ -108,7 +108,8 @@ def stability(
     >>> stability(nearest, X[:5])
     0.0
     """
-    _check_options(noise, n_repeats, norm, average)
+    check_average(average)
+    _check_options(noise, n_repeats, norm)
     own = _space_of(explainer)
     space = own if feature_space is None else checked_space(feature_space, X)
     numbers = _numbers(own, space)
@@ -124,14 +125,12 @@ def stability(
     return _averaged(ratios.reshape(n_repeats, -1), average)
 
 
-def _check_options(noise, n_repeats, norm, average):
+def _check_options(noise, n_repeats, norm):
     if not isinstance(noise, Real) or isinstance(noise, bool) or not 0 < noise < np.inf:
         raise ValueError(f"noise must be a number above zero, got {noise!r}.")
     check_positive(n_repeats, "n_repeats")
     if norm not in NORMS:
         raise ValueError(f"norm must be one of {NORMS}, got {norm!r}.")
-    if average is not None:
-        average_of([], average)  # refuses what is no average, before any work
 
 
 def _space_of(explainer):
