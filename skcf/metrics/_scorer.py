@@ -18,9 +18,9 @@ def make_counterfactual_scorer(
 ) -> Any:
     """Make a scorer of metrics, for `GridSearchCV`, `cross_validate` and the like.
 
-    The scorer takes a fitted explainer, or a Pipeline that ends in one, and rows; the rows are
-    explained once, however many metrics there are. In a Pipeline, the metrics are taken in
-    the space of the last step.
+    The scorer takes a fitted explainer, a Pipeline that ends in one, or a search over these, and
+    rows; the rows are explained once, however many metrics there are. In a Pipeline, the metrics
+    are taken in the space of the last step.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def make_counterfactual_scorer(
         less is better, the score is the negative of the metric, and its key starts with
         ``neg_``.
     feature_space : FeatureSpace, default=None
-        Where distances are measured, with the columns of the last step. Not fitted: it is fitted
-        on the reference rows. None: each explainer's own, so that a search over its scale or
-        weights changes the yardstick.
+        Where distances are measured, and whose constraints are counted, with the columns of the
+        last step. Not fitted: it is fitted on the reference rows. None: each explainer's own, so
+        that a search over its scale or weights changes the yardstick.
     reference : array-like or DataFrame, default=None
         Real rows, for metrics that compare with them, as the explainer or Pipeline takes them.
         None: the rows of the split.
@@ -54,7 +54,7 @@ def make_counterfactual_scorer(
     ValueError
         If a name is none of a metric, or two metrics have one name.
     TypeError
-        If a metric needs what a scorer cannot know.
+        If a metric needs what a scorer cannot know, or gives one value a row.
 
     See Also
     --------
