@@ -15,6 +15,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, make_moons
 from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -31,6 +32,7 @@ from sklearn.svm import SVC
 import skcf.metrics
 from skcf import CounterfactualResult, FeatureSpace, NearestExplainer
 from skcf.metrics import (
+    _points,
     get_scorer,
     get_scorer_names,
     im1,
@@ -253,6 +255,31 @@ def test_one_explain_however_many_metrics(name):
     assert counting.n_calls - before == of_explain == explainer.explain(X).n_calls
 
 
+def test_real_rows_are_read_once_however_many_metrics(moons, monkeypatch):
+    """Encoding them takes longer than many a metric; and no metric spoils them for the next."""
+    X, labels, model = moons
+    explainer = NearestExplainer(model).fit(X, labels)
+    names = [name for name in METRICS if not name.endswith("diversity")]
+    options = {"reference": X[:150], "y_reference": labels[:150], "feature_space": FeatureSpace()}
+    alone = {}
+    for name in [*names, *names[::-1]]:
+        alone |= make_counterfactual_scorer([name], **options)(explainer, X[150:])
+    reads = []
+    read = _points.embedded_together
+    monkeypatch.setattr(
+        _points, "embedded_together", lambda *args: reads.append(args) or read(*args)
+    )
+    assert make_counterfactual_scorer(names, **options)(explainer, X[150:]) == alone
+    assert len(reads) == 1
+    two = {
+        "all": partial(knn_distance, reference=X, y_reference=labels),
+        "few": partial(knn_distance, reference=X[:40], y_reference=labels[:40]),
+    }
+    scores = make_counterfactual_scorer(two)(explainer, X[150:])
+    assert scores["neg_all"] != scores["neg_few"]
+    assert len(reads) == 3
+
+
 @every_explainer
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_search_over_every_explainer_on_raw_rows(Explainer, n_jobs):
@@ -372,6 +399,7 @@ def test_a_fitted_search_is_scored_by_its_best_estimator(moons):
     ).fit(X, labels)
     assert scorer(search, X) == scorer(search.best_estimator_, X)
     assert search.score(X) == scorer(search, X)["validity"]
+    assert scorer(FrozenEstimator(search.best_estimator_), X) == scorer(search, X)
 
 
 @pytest.mark.parametrize("enabled", [False, True])

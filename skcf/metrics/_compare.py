@@ -17,6 +17,7 @@ from skcf._progress import progress
 from skcf._result import CounterfactualResult
 from skcf._targets import OTHER, target_code
 from skcf.metrics._explained import Explained, check_measure, last_step, predicted, quietly
+from skcf.metrics._points import reading_once
 from skcf.metrics._registry import read_metrics
 from skcf.metrics._rows import check_positive
 from skcf.space._containers import Table, checked_container
@@ -223,10 +224,10 @@ class _Run:
             answers = Explained(last, result, self.feature_space, reference, labels)
         except Exception as error:  # it goes into the table, and the others go on
             return [_failed(name, k, metric, error) for metric in self.metrics]
-        lines = [_measured(name, k, metric, answers) for metric in self.metrics]
+        lines = _measured(name, k, self.metrics, answers)
         if is_first:
             real = replace(answers, result=_real_rows(answers))
-            lines += [_measured(REAL_ROWS, k, metric, real) for metric in self.metrics_of_real_rows]
+            lines += _measured(REAL_ROWS, k, self.metrics_of_real_rows, real)
         resources = of_fit | resources
         return lines + [_Line(name, k, what, value) for what, value in resources.items()]
 
@@ -291,14 +292,18 @@ def _failed(name, k, metric, error):
     return _Line(name, k, metric.name, error=f"{type(error).__name__}: {error}")
 
 
-def _measured(name, k, metric, answers):
-    """One metric; if it fails, the others go on."""
-    if not len(answers.result.status):
-        return _Line(name, k, metric.name)  # no real row is in the target
-    try:
-        return _Line(name, k, metric.name, metric.value(answers))
-    except Exception as error:
-        return _failed(name, k, metric, error)
+def _measured(name, k, metrics, answers):
+    """Each metric; if one fails, the others go on."""
+    if not len(answers.result.status):  # no real row is in the target
+        return [_Line(name, k, metric.name) for metric in metrics]
+    lines = []
+    with reading_once():
+        for metric in metrics:
+            try:
+                lines.append(_Line(name, k, metric.name, metric.value(answers)))
+            except Exception as error:
+                lines.append(_failed(name, k, metric, error))
+    return lines
 
 
 def _real_rows(answers):

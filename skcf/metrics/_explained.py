@@ -178,13 +178,13 @@ def last_step(estimator):
     TypeError
         If there is no explainer at the end.
     """
-    earlier, explainer = [], estimator
+    earlier, explainer = [], unfrozen(estimator)
     while isinstance(explainer, Pipeline) or _is_search(explainer):
         if isinstance(explainer, Pipeline):
             earlier += [explainer[:-1]] if len(explainer.steps) > 1 else []
-            explainer = explainer.steps[-1][1]
+            explainer = unfrozen(explainer.steps[-1][1])
         else:
-            explainer = getattr(explainer, "best_estimator_", explainer.estimator)
+            explainer = unfrozen(getattr(explainer, "best_estimator_", explainer.estimator))
     if not isinstance(explainer, BaseCounterfactual):
         raise TypeError(
             "Counterfactual metrics score an explainer of skcf, or a Pipeline that ends in one; "

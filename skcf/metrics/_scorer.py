@@ -3,6 +3,7 @@
 from typing import Any
 
 from skcf.metrics._explained import check_measure, explained
+from skcf.metrics._points import reading_once
 from skcf.metrics._registry import METRICS, metric_of, read_metrics
 
 __all__ = ["get_scorer", "get_scorer_names", "make_counterfactual_scorer"]
@@ -37,7 +38,7 @@ def make_counterfactual_scorer(
         that a search over its scale or weights changes the yardstick.
     reference : array-like or DataFrame, default=None
         Real rows, for metrics that compare with them, as the explainer or Pipeline takes them.
-        None: the rows of the split.
+        None: the rows of the split, some of which must be in the target class then.
     y_reference : array-like of shape (n_reference,), default=None
         Their labels. None: what the explainer's classifier predicts for them.
     n_counterfactuals : int, default=1
@@ -191,7 +192,8 @@ class CounterfactualScorer:
             y_reference=self.y_reference,
             several=self.n_counterfactuals,
         )
-        scores = {metric.key: _signed(metric, answers) for metric in self.metrics}
+        with reading_once():
+            scores = {metric.key: _signed(metric, answers) for metric in self.metrics}
         return next(iter(scores.values())) if self.is_one else scores
 
     def __repr__(self):
