@@ -115,6 +115,8 @@ def compare_explainers(
         reference, as the first explainer that does not fail sees them. It has no rank, and no
         value where no test row is in the target. It is what a good counterfactual comes near to.
         `im1` needs a class that a row has left: that of the counterfactuals that came to its own.
+        `effective_targets` counts, and there may be more or fewer real rows than counterfactuals:
+        compare it with ``normalize=True``.
 
     Raises
     ------
