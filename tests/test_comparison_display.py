@@ -93,6 +93,15 @@ def test_frontier(table):
     assert colours["sure"] == pytest.approx(high)
 
 
+def test_frontier_of_what_is_no_share_shows_every_point(table):
+    table.loc[table["metric"] == "validity", "value"] -= 1.5  # margins, say
+    display = ComparisonDisplay.from_comparison(table, kind="frontier")
+    low, high = display.ax_.get_ylim()
+    heights = [point.get_ydata()[0] for point in display.points_.values()]
+    assert low < min(heights) < 0
+    assert high > max(heights)
+
+
 def test_frontier_without_plausibility_is_grey(table):
     display = ComparisonDisplay(table).plot(kind="frontier", plausibility="im1")
     assert {point.get_color() for point in display.points_.values()} == {"0.5"}

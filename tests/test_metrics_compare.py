@@ -1,6 +1,7 @@
 """compare_explainers: the table, its ranks, and what becomes of failures."""
 
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,21 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris, make_moons
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from skcf import FeatureSpace, NearestExplainer
-from skcf.metrics import compare_explainers, knn_distance, proximity, validity
+from skcf.metrics import (
+    compare_explainers,
+    im1,
+    im2,
+    knn_distance,
+    make_counterfactual_scorer,
+    proximity,
+    validity,
+)
 
 REAL = "real target-class rows"
 RESOURCES = {
@@ -113,6 +122,87 @@ def test_real_rows_of_several_classes_are_held_against_their_own():
     )
     assert values_of(table, REAL, "near") == pytest.approx([expected])
     assert values_of(table, REAL, "share")[0] > values_of(table, "nearest", "share")[0]
+
+
+def test_real_rows_if_the_first_explainer_fails(moons):
+    """The next one sees them; the same as where it is the first."""
+    X, labels, model = moons
+    works = {"nearest": NearestExplainer(model)}
+    broken = {"broken": NearestExplainer(LogisticRegression())}
+    args = {"metrics": ["validity", "knn_distance"], "cv": 2, "n_single": 1}
+    with pytest.warns(FitFailedWarning, match="of \\['broken'\\]"):
+        table = compare_explainers({**broken, **works}, X, labels, **args)
+    alone = compare_explainers(works, X, labels, **args)
+    assert values_of(table, REAL, "knn_distance").tolist() == (
+        values_of(alone, REAL, "knn_distance").tolist()
+    )
+    assert len(values_of(table, REAL, "knn_distance")) == 2
+
+
+def test_no_real_row_in_the_target_is_no_value_and_no_error(moons):
+    X, labels, model = moons
+    fitted = NearestExplainer(model).fit(X, labels)
+    table = compare_explainers(
+        {"nearest": fitted}, X[labels == 0], metrics="knn_distance", cv="prefit", reference=X
+    )
+    assert np.isnan(values_of(table, REAL, "knn_distance")).all()
+    assert table["error"].isna().all()
+
+
+@pytest.mark.parametrize("rows", ["all", "only those in the target"])
+def test_autoencoder_metrics_of_real_rows(moons, rows):
+    """Real rows left the other class, though none of it may be among the rows."""
+    X, labels, model = moons
+    autoencoders = {0: lambda X: X * [0, 1], 1: lambda X: X * [1, 0], None: lambda X: X / 2}
+    there = X[labels == 1]
+    given = {"autoencoders": autoencoders, "target": 1}
+    table = compare_explainers(
+        {"nearest": NearestExplainer(model).fit(X, labels)},
+        X if rows == "all" else there,
+        metrics=[partial(im1, autoencoders=autoencoders), partial(im2, autoencoders=autoencoders)],
+        cv="prefit",
+    )
+    assert values_of(table, REAL, "im1") == pytest.approx([im1(there, there, origin=0, **given)])
+    assert values_of(table, REAL, "im2") == pytest.approx([im2(there, there, **given)])
+    assert np.isnan(values_of(table, "nearest", "im1")).all() == (rows != "all")
+
+
+def test_single_rows_are_spread_over_the_table(moons):
+    """Of a sorted table the first rows may all need nothing, which takes no time."""
+    X, labels, model = moons
+    X = X[np.argsort(-labels, kind="stable")]
+    asked = []
+
+    def recorded(rows):
+        asked.extend([rows[0, 0]] if len(rows) == 1 else [])
+        return model.predict(rows)
+
+    fitted = NearestExplainer(recorded, target_class=1, refine=False).fit(X)
+    compare_explainers({"n": fitted}, X, metrics="validity", cv="prefit", n_single=3)
+    n = len(X)
+    assert {X[0, 0], X[(n - 1) // 2, 0], X[n - 1, 0]} <= set(asked)
+    assert X[1, 0] not in asked
+
+
+def test_a_search_is_compared_as_the_explainer_that_it_finds(moons):
+    X, labels, model = moons
+    search = GridSearchCV(
+        NearestExplainer(model),
+        {"refine": [False, True]},
+        scoring=make_counterfactual_scorer("proximity"),
+        cv=StratifiedKFold(2),
+    )
+    table = compare_explainers(
+        {"tuned": search, "refined": NearestExplainer(model)},
+        X,
+        labels,
+        metrics=["proximity", "margin"],
+        cv=2,
+        n_single=1,
+    )
+    for metric in ("proximity", "margin", "n_calls"):
+        found = values_of(table, "tuned", metric), values_of(table, "refined", metric)
+        assert found[0].tolist() == found[1].tolist()
 
 
 def test_ranks_have_ties_and_follow_the_direction(moons):
@@ -268,6 +358,12 @@ def test_several_counterfactuals(moons):
         n_counterfactuals=2,
     )
     assert (values_of(table, "nearest", "pairwise_diversity") > 0).all()
+    expected = []
+    for train, test in StratifiedKFold(2).split(X, labels):
+        fitted = NearestExplainer(model).fit(X[train], labels[train])
+        result = fitted.explain(X[test], n_counterfactuals=2)
+        expected.append(result.n_queries.sum() / len(test))  # for each row that was explained
+    assert values_of(table, "nearest", "n_queries") == pytest.approx(expected)
 
 
 def test_memory_is_traced_and_tracing_ends(moons):
@@ -308,6 +404,8 @@ def test_bad_input_is_refused_before_any_work(moons):
         compare_explainers({REAL: NearestExplainer(model)}, X, labels)
     with pytest.raises(ValueError, match="got 'nonsense'"):
         compare_explainers(good, X, labels, metrics=["nonsense"])
+    with pytest.raises(ValueError, match=r"No metric may be called \['n_calls'\]"):
+        compare_explainers(good, X, labels, metrics={"n_calls": validity})
     with pytest.raises(ValueError, match="n_single must be"):
         compare_explainers(good, X, labels, n_single=0)
     with pytest.raises(ValueError, match="several counterfactuals"):

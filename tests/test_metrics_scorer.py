@@ -15,6 +15,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, make_moons
 from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -28,20 +29,26 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from skcf import FeatureSpace, NearestExplainer
+import skcf.metrics
+from skcf import CounterfactualResult, FeatureSpace, NearestExplainer
 from skcf.metrics import (
+    _points,
     get_scorer,
     get_scorer_names,
+    im1,
+    im2,
     knn_distance,
     make_counterfactual_scorer,
     mmd_test,
     pairwise_diversity,
     proximity,
+    reconstruction_error,
     refit_best,
     refit_pareto,
     sparsity,
     validity,
 )
+from skcf.metrics._registry import BETTER_IF_GREATER, METRICS, NEED_MORE, VARIANTS
 
 every_explainer = pytest.mark.parametrize("Explainer", EXPLAINERS.values(), ids=EXPLAINERS)
 FOLDS = StratifiedKFold(2, shuffle=True, random_state=0)
@@ -97,17 +104,108 @@ def test_scores_are_the_metrics_of_explain(moons):
     assert scores["margin"] > 0
 
 
-def test_greater_is_better_for_every_scorer(moons):
-    """Answers that are worse in every way score less in every way."""
+def test_single_scorers_are_floats(moons):
     X, labels, model = moons
-    good = NearestExplainer(model).fit(X, labels)
+    explainer = NearestExplainer(model).fit(X, labels)
     for name in get_scorer_names():
         scorer = get_scorer(name)
         assert repr(scorer) == f"make_counterfactual_scorer({name!r})"
-        assert isinstance(scorer(good, X), float)
-    far = NearestExplainer(model, refine=False, min_margin=1.5).fit(X, labels)
-    for name in ("neg_proximity", "neg_proximity_l2", "neg_gower_distance", "neg_mad_distance"):
-        assert get_scorer(name)(good, X) > get_scorer(name)(far, X)
+        assert isinstance(scorer(explainer, X), float)
+
+
+class Told(NearestExplainer):
+    """Answers what it is told: good counterfactuals, or bad ones."""
+
+    def explain(self, X, *, n_counterfactuals=1):
+        X, X_cf, found, rank = self.told
+        y = self.estimator_.predict(X)
+        return CounterfactualResult(
+            X=X,
+            X_cf=X_cf,
+            y=y,
+            y_cf=np.ones_like(y),
+            status=np.where(found, "found", "not_found"),
+            cost=np.zeros(len(X)),
+            n_changes=np.zeros(len(X), dtype=int),
+            n_queries=np.zeros(len(X), dtype=int),
+            row=np.cumsum(rank == 0) - 1,
+            rank=rank,
+        )
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """Two classes that the first column tells apart, and rows of the first one."""
+    rng = np.random.default_rng(0)
+    real = np.concatenate([rng.normal(0, 1, (60, 3)), rng.normal([8, 0, 0], 1, (60, 3))])
+    model = LogisticRegression().fit(real, np.repeat([0, 1], 60))
+    return real, model
+
+
+def told(blobs, counterfactuals, found=None, n=1):
+    """The explainer that gives 30 rows of the first class these counterfactuals."""
+    real, model = blobs
+    space = FeatureSpace(immutable_features=[2])
+    explainer = Told(model, target_class=1, feature_space=space).fit(real)
+    X = np.repeat(real[:30], n, axis=0)
+    found = np.ones(len(X), bool) if found is None else found
+    explainer.told = X, counterfactuals, found, np.tile(np.arange(n), 30)
+    return explainer
+
+
+def better_and_worse(metric, blobs):
+    """Two sets of counterfactuals of which the first is better by the metric's own words."""
+    real, _ = blobs
+    X, there = real[:30], real[60:90]
+    near, far = np.column_stack([np.full(30, 5.0), X[:, 1:]]), there + [40.0, 30.0, 20.0]
+    if metric in ("validity", "coverage"):
+        return told(blobs, near), told(blobs, near, found=np.arange(30) < 10)
+    if metric == "margin":
+        return told(blobs, far), told(blobs, near)
+    if metric == "neighbour_share":
+        return told(blobs, there), told(blobs, near - [2.5, 0, 0])
+    if metric in ("effective_targets", "busiest_share", "crowding_divergence",
+                  "congestion_utility"):  # fmt: skip
+        return told(blobs, there), told(blobs, np.repeat(there[:1], 30, axis=0))
+    if metric in ("pairwise_diversity", "dpp_diversity"):
+        pairs = np.stack([there, there[::-1]], axis=1).reshape(60, 3)
+        return told(blobs, pairs, n=2), told(blobs, np.repeat(there, 2, axis=0), n=2)
+    if metric in ("knn_distance", "local_outlier_factor", "isolation_score", "density_quantile",
+                  "mmd2", "energy_distance", "sliced_wasserstein"):  # fmt: skip
+        return told(blobs, there), told(blobs, far)
+    return told(blobs, near), told(blobs, far)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_better_counterfactuals_score_more(blobs, name):
+    better, worse = better_and_worse(name, blobs)
+    n = 2 if name.endswith("diversity") else 1
+    real, _ = blobs
+    scorer = make_counterfactual_scorer(name, reference=real, n_counterfactuals=n)
+    assert scorer(better, real[:30]) > scorer(worse, real[:30])
+
+
+@pytest.mark.parametrize("metric", [im1, im2, reconstruction_error])
+def test_what_an_autoencoder_of_the_target_knows_scores_more(blobs, metric):
+    def onto(centre):
+        return lambda X: centre + (X - centre) * [0, 1, 0]  # a line along the second column
+
+    autoencoders = {0: onto([0, 0, 0]), 1: onto([8, 0, 0]), None: onto([8, 0, 0.5])}
+    there = np.column_stack([np.full(30, 8.0), np.arange(30), np.zeros(30)])
+    between = there - [3.0, 0, 0]
+    metric = partial(metric, autoencoders=autoencoders)
+    if metric.func is im2:  # its denominator is the counterfactual: both reconstruct it alike
+        better, worse = told(blobs, 100 + there), told(blobs, there)
+    else:
+        better, worse = told(blobs, there), told(blobs, between)
+    scorer = make_counterfactual_scorer(metric)
+    assert scorer(better, blobs[0][:30]) > scorer(worse, blobs[0][:30])
+
+
+def test_every_registered_name_is_a_public_function():
+    names = {*BETTER_IF_GREATER}
+    assert names <= set(skcf.metrics.__all__)
+    assert {of for of, _ in VARIANTS.values()} | set(NEED_MORE) <= names
 
 
 def test_names():
@@ -155,6 +253,31 @@ def test_one_explain_however_many_metrics(name):
     before = counting.n_calls
     make_counterfactual_scorer(names)(explainer, X)
     assert counting.n_calls - before == of_explain == explainer.explain(X).n_calls
+
+
+def test_real_rows_are_read_once_however_many_metrics(moons, monkeypatch):
+    """Encoding them takes longer than many a metric; and no metric spoils them for the next."""
+    X, labels, model = moons
+    explainer = NearestExplainer(model).fit(X, labels)
+    names = [name for name in METRICS if not name.endswith("diversity")]
+    options = {"reference": X[:150], "y_reference": labels[:150], "feature_space": FeatureSpace()}
+    alone = {}
+    for name in [*names, *names[::-1]]:
+        alone |= make_counterfactual_scorer([name], **options)(explainer, X[150:])
+    reads = []
+    read = _points.embedded_together
+    monkeypatch.setattr(
+        _points, "embedded_together", lambda *args: reads.append(args) or read(*args)
+    )
+    assert make_counterfactual_scorer(names, **options)(explainer, X[150:]) == alone
+    assert len(reads) == 1
+    two = {
+        "all": partial(knn_distance, reference=X, y_reference=labels),
+        "few": partial(knn_distance, reference=X[:40], y_reference=labels[:40]),
+    }
+    scores = make_counterfactual_scorer(two)(explainer, X[150:])
+    assert scores["neg_all"] != scores["neg_few"]
+    assert len(reads) == 3
 
 
 @every_explainer
@@ -276,6 +399,7 @@ def test_a_fitted_search_is_scored_by_its_best_estimator(moons):
     ).fit(X, labels)
     assert scorer(search, X) == scorer(search.best_estimator_, X)
     assert search.score(X) == scorer(search, X)["validity"]
+    assert scorer(FrozenEstimator(search.best_estimator_), X) == scorer(search, X)
 
 
 @pytest.mark.parametrize("enabled", [False, True])
@@ -466,6 +590,9 @@ def test_bad_input_is_refused_before_any_search(moons):
         (["validity", "im1"], TypeError, r"im1 needs \['autoencoders'\].*functools.partial"),
         ([mmd_test], TypeError, "mmd_test is no metric"),
         (["pairwise_diversity"], ValueError, "several counterfactuals of a row"),
+        ({"neg_validity": len, "validity": "validity"}, ValueError, "Two metrics are called"),
+        (partial(proximity, average=None), TypeError, "average=None is one value a row"),
+        (None, TypeError, "metrics must be a name, a function, or a list or dict.*got None"),
     ]:
         with pytest.raises(error, match=message):
             make_counterfactual_scorer(metrics)
@@ -480,6 +607,105 @@ def test_bad_input_is_refused_before_any_search(moons):
         scorer(model, X)
     with pytest.raises(NotFittedError):
         scorer(clone(explainer), X)
+
+
+def test_margin_of_a_function_knows_the_classes_of_the_fit():
+    """A split may lack one of them: three classes are no binary problem."""
+    X, _ = make_moons(120, noise=0.2, random_state=0)
+
+    def three(rows):
+        return np.where(rows[:, 0] > 0.8, 2, np.where(rows[:, 0] < 0, 0, 1))
+
+    explainer = NearestExplainer(three).fit(X)
+    part = X[X[:, 0] > 0.7]
+    result = explainer.explain(part)
+    assert set(result.y) == set(result.y_cf) == {1, 2}
+    scores = make_counterfactual_scorer(["validity", "margin", "redundancy"])(explainer, part)
+    assert scores == {"validity": 1.0, "margin": 1.0, "neg_redundancy": 0.0}
+
+
+def test_margin_of_a_torch_module_in_another_space_and_with_names():
+    """Its labels come from the fit, and so do the columns that it takes."""
+    torch = pytest.importorskip("torch")
+    X = pd.DataFrame({"a": np.linspace(-1, 1, 40), "b": np.tile(["u", "v"], 20)})
+    module = torch.nn.Linear(2, 2)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[-3.0, 0.0], [3.0, 0.0]]))
+        module.bias.zero_()
+    labels = np.where(X["a"] > 0, "yes", "no")
+    own = FeatureSpace(ordinal_features={"b": ["u", "v"]})
+    explainer = NearestExplainer(module, target_class="yes", feature_space=own, min_margin=0.6).fit(
+        X, labels
+    )
+    result = explainer.explain(X)
+    expected = 6 * result.X_cf["a"][result.status == "found"].mean()
+    scorer = make_counterfactual_scorer(["margin", "redundancy"], feature_space=FeatureSpace())
+    scores = scorer(explainer, X)
+    assert scores["margin"] == pytest.approx(expected, rel=1e-5)
+    assert scores["margin"] >= 0.6
+    assert scores["neg_redundancy"] == 0
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_searches_and_pipelines_in_one_another(scaled_cancer, n_jobs):
+    X, labels, _, model = scaled_cancer
+    scorer = make_counterfactual_scorer(["validity", "proximity"])
+    search = GridSearchCV(
+        NearestExplainer(model),
+        {"refine": [False, True]},
+        scoring=scorer,
+        refit="neg_proximity",
+        cv=FOLDS,
+    )
+    scaler = StandardScaler().set_output(transform="pandas")
+    plain = make_pipeline(scaler, NearestExplainer(model))
+    kept = {"scoring": scorer, "cv": FOLDS, "error_score": "raise", "n_jobs": n_jobs}
+    expected = cross_validate(plain, X, labels, **kept)["test_neg_proximity"]
+    for nested in (
+        make_pipeline(scaler, search),  # "refine" is True by default, and wins
+        make_pipeline(scaler, make_pipeline(NearestExplainer(model))),
+        make_pipeline(make_pipeline(scaler), make_pipeline("passthrough", search)),
+    ):
+        scores = cross_validate(nested, X, labels, **kept)
+        np.testing.assert_array_equal(scores["test_neg_proximity"], expected)
+
+
+def test_nobody_needs_a_counterfactual(moons):
+    """Nothing to be measured is no error: shares are 1, and the rest is not defined."""
+    X, labels, model = moons
+    explainer = NearestExplainer(model).fit(X, labels)
+    names = [name for name in METRICS if not name.endswith("diversity")]
+    scores = make_counterfactual_scorer(names)(explainer, X[labels == 1])
+    assert scores.pop("validity") == scores.pop("coverage") == 1
+    assert np.isnan(list(scores.values())).all()
+
+
+def test_a_metric_that_gives_no_number_says_so(moons):
+    X, labels, model = moons
+    explainer = NearestExplainer(model).fit(X, labels)
+    for answer in ({"cost": 1.0}, None, np.zeros(3)):
+        scorer = make_counterfactual_scorer({"mine": lambda result, answer=answer: answer})
+        with pytest.raises(TypeError, match="The metric mine must give one number for all rows"):
+            scorer(explainer, X)
+
+
+@pytest.mark.filterwarnings("ignore:Scoring failed", "ignore:One or more of the test scores")
+def test_refit_where_every_score_failed(moons):
+    """scikit-learn drops the names of the scores then."""
+    X, labels, model = moons
+
+    def fails(result):
+        raise ZeroDivisionError
+
+    search = GridSearchCV(
+        NearestExplainer(model),
+        {"refine": [True]},
+        scoring=make_counterfactual_scorer({"validity": "validity", "mine": fails}),
+        refit=refit_pareto(),
+        cv=FOLDS,
+    )
+    with pytest.raises(ValueError, match=r"validity is NaN for all of them.*='raise'"):
+        search.fit(X, labels)
 
 
 def test_polars_and_pandas_rows_score_alike():

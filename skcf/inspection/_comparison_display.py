@@ -234,7 +234,7 @@ class ComparisonDisplay:
         order = np.lexsort((-y, x))
         best = order[y[order] > np.concatenate([[-np.inf], np.maximum.accumulate(y[order])[:-1]])]
         self.ax_.plot(x[best], y[best], color="0.6", linewidth=1, zorder=0)
-        if y.max() <= 1:  # a share: what a bar reaches beyond it cannot be
+        if y.min() >= 0 and y.max() <= 1:  # a share: what a bar reaches beyond it cannot be
             self.ax_.set_ylim(max(0.0, y.min() - 0.1), 1.03)
 
     def _colours(self, plausibility, shown):

@@ -17,6 +17,7 @@ from skcf._progress import progress
 from skcf._result import CounterfactualResult
 from skcf._targets import OTHER, target_code
 from skcf.metrics._explained import Explained, check_measure, last_step, predicted, quietly
+from skcf.metrics._points import reading_once
 from skcf.metrics._registry import read_metrics
 from skcf.metrics._rows import check_positive
 from skcf.space._containers import Table, checked_container
@@ -25,6 +26,16 @@ __all__ = ["REAL_ROWS", "compare_explainers"]
 
 REAL_ROWS = "real target-class rows"
 """What the line is called that says how real rows do."""
+
+RESOURCES = (
+    "fit_time",
+    "time_per_row",
+    "time_per_row_single",
+    "peak_memory",
+    "n_calls",
+    "n_queries",
+)
+"""What the table says beside the metrics."""
 
 DEFAULT_METRICS = ("validity", "proximity", "sparsity", "constraint_violations", "neighbour_share")
 
@@ -52,8 +63,8 @@ def compare_explainers(
     Parameters
     ----------
     explainers : dict of {str: estimator}
-        Explainers, or Pipelines that end in one, by name. They are cloned, but for
-        ``cv="prefit"``.
+        Explainers, Pipelines that end in one, or searches over these, by name. They are cloned,
+        but for ``cv="prefit"``.
     X : array-like or DataFrame of shape (n_samples, n_columns)
         Rows, as all of them take them.
     y : array-like of shape (n_samples,), default=None
@@ -66,15 +77,17 @@ def compare_explainers(
         The splits: folds that are stratified by y where y is given; None: five. "prefit": the
         explainers are fitted, and explain all of X.
     feature_space : FeatureSpace, default=None
-        Where distances are measured, the same for all. Not fitted: it is fitted on the reference
-        rows of each split. None: each explainer's own, which may differ in scale and weights.
+        Where distances are measured, and whose constraints are counted, the same for all. Not
+        fitted: it is fitted on the reference rows of each split. None: each explainer's own,
+        which may differ in scale, weights and constraints.
     reference : array-like or DataFrame, default=None
         Real rows that counterfactuals are compared with. None: the training rows of the split;
         with "prefit", X.
     n_counterfactuals : int, default=1
         Number of counterfactuals for each row, for metrics of diversity.
     n_single : int, default=5
-        Number of rows that are also explained one at a time, for the time that this takes.
+        Number of rows, spread over the test rows, that are also explained one at a time, for the
+        time that this takes.
     n_jobs : int, default=None
         Number of runs at a time, as in joblib. Times are worth comparing with 1 only.
     verbose : bool, default=False
@@ -99,8 +112,11 @@ def compare_explainers(
 
         The explainer ``"real target-class rows"`` says what metrics that compare with real rows
         give for real ones: the test rows that the classifier puts in the target, held against the
-        reference, as the first explainer sees them. It has no rank. It is what a good
-        counterfactual comes near to.
+        reference, as the first explainer that does not fail sees them. It has no rank, and no
+        value where no test row is in the target. It is what a good counterfactual comes near to.
+        `im1` needs a class that a row has left: that of the counterfactuals that came to its own.
+        `effective_targets` counts, and there may be more or fewer real rows than counterfactuals:
+        compare it with ``normalize=True``.
 
     Raises
     ------
@@ -148,6 +164,7 @@ def compare_explainers(
     ]
     done = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
     lines = [line for some in progress(done, verbose, len(tasks), "comparing") for line in some]
+    lines += _missing_real_rows(run, lines, explainers, X, y, splits)
     _warn_of_failures(lines)
     return _table(lines, read)
 
@@ -162,6 +179,9 @@ def _checked(explainers, metrics, feature_space, n_counterfactuals, n_single):
         last_step(explainer)
     check_measure(metrics := read_metrics(metrics), feature_space, n_counterfactuals)
     check_positive(n_single, "n_single")
+    taken = sorted({metric.name for metric in metrics} & set(RESOURCES))
+    if taken:
+        raise ValueError(f"No metric may be called {taken}: the table has lines of that name.")
     return metrics
 
 
@@ -202,19 +222,19 @@ class _Run:
             queries = before(_rows(X, split[1]))
             reference = before(self.reference) if self.reference is not None else before(used)
             result, resources = self._timed(last, queries)
-            labels = predicted(last, reference) if self._compare else None
+            labels = predicted(last, reference) if self.metrics_of_real_rows else None
             answers = Explained(last, result, self.feature_space, reference, labels)
         except Exception as error:  # it goes into the table, and the others go on
             return [_failed(name, k, metric, error) for metric in self.metrics]
-        lines = [_measured(name, k, metric, answers) for metric in self.metrics]
-        if self._compare and is_first:
+        lines = _measured(name, k, self.metrics, answers)
+        if is_first:
             real = replace(answers, result=_real_rows(answers))
-            lines += [_measured(REAL_ROWS, k, metric, real) for metric in self._compare]
+            lines += _measured(REAL_ROWS, k, self.metrics_of_real_rows, real)
         resources = of_fit | resources
         return lines + [_Line(name, k, what, value) for what, value in resources.items()]
 
     @property
-    def _compare(self):
+    def metrics_of_real_rows(self):
         """The metrics that real rows have too."""
         return [metric for metric in self.metrics if metric.compares]
 
@@ -225,8 +245,9 @@ class _Run:
         batch = time.perf_counter() - start
         n_rows = Table.of(queries).n_rows
         single = []
-        for i in range(min(self.n_single, n_rows)):
-            row = _rows(queries, [i])
+        # spread: tables are often sorted by class, and rows of the target take no time
+        for i in np.linspace(0, n_rows - 1, min(self.n_single, n_rows)):
+            row = _rows(queries, [int(i)])
             start = time.perf_counter()
             quietly(explainer, row, self.n_counterfactuals)
             single.append(time.perf_counter() - start)
@@ -235,7 +256,7 @@ class _Run:
             "time_per_row_single": float(np.mean(single)),
             "peak_memory": _peak(lambda: quietly(explainer, queries, self.n_counterfactuals)),
             "n_calls": result.n_calls,
-            "n_queries": float(np.mean(result.n_queries)),
+            "n_queries": result.n_queries.sum() / n_rows,
         }
 
 
@@ -273,12 +294,18 @@ def _failed(name, k, metric, error):
     return _Line(name, k, metric.name, error=f"{type(error).__name__}: {error}")
 
 
-def _measured(name, k, metric, answers):
-    """One metric; if it fails, the others go on."""
-    try:
-        return _Line(name, k, metric.name, metric.value(answers))
-    except Exception as error:
-        return _failed(name, k, metric, error)
+def _measured(name, k, metrics, answers):
+    """Each metric; if one fails, the others go on."""
+    if not len(answers.result.status):  # no real row is in the target
+        return [_Line(name, k, metric.name) for metric in metrics]
+    lines = []
+    with reading_once():
+        for metric in metrics:
+            try:
+                lines.append(_Line(name, k, metric.name, metric.value(answers)))
+            except Exception as error:
+                lines.append(_failed(name, k, metric, error))
+    return lines
 
 
 def _real_rows(answers):
@@ -292,7 +319,7 @@ def _real_rows(answers):
     return CounterfactualResult(
         X=real,
         X_cf=real,
-        y=_origins(labels, result),
+        y=_origins(labels, answers),
         y_cf=labels,
         status=np.full(len(labels), "found"),
         cost=np.zeros(len(labels)),
@@ -301,16 +328,31 @@ def _real_rows(answers):
     )
 
 
-def _origins(labels, result):
+def _origins(labels, answers):
     """Labels that rows of some labels may have come from: those of counterfactuals there."""
-    origins = labels.copy()
+    origins, result = labels.copy(), answers.result
     for label in np.unique(labels):
         came = result.y[(result.status == "found") & (result.y_cf == label)]
-        others = result.y[result.y != label]
-        pool = came if len(came) else others
-        if len(pool):
-            origins[labels == label] = np.resize(pool, np.sum(labels == label))
+        # where nobody came: any other row, or any other class
+        pools = [pool[pool != label] for pool in (came, result.y, answers.explainer.classes_)]
+        pool = next(pool for pool in pools if len(pool))
+        origins[labels == label] = np.resize(pool, np.sum(labels == label))
     return origins
+
+
+def _missing_real_rows(run, lines, explainers, X, y, splits):
+    """Real rows of the splits in which the first explainer failed, by the next that does not."""
+    if not run.metrics_of_real_rows:
+        return []
+    seen = {line.split for line in lines if line.explainer == REAL_ROWS}
+    done = {(line.explainer, line.split) for line in lines if line.metric == "n_calls"}
+    missing = []
+    for k, split in enumerate(splits):
+        name = next((name for name in explainers if (name, k) in done), None)
+        if k not in seen and name is not None:
+            again = run(name, k, explainers[name], X, y, split, is_first=True)
+            missing += [line for line in again if line.explainer == REAL_ROWS]
+    return missing
 
 
 def _warn_of_failures(lines):

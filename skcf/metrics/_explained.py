@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sklearn.base import clone
+import numpy as np
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import available_if
 
+from skcf._classifiers import as_taken, unfrozen
 from skcf._exceptions import InvalidCounterfactualWarning
 from skcf._oracle import Oracle
 from skcf._result import CounterfactualResult
@@ -45,8 +48,10 @@ class Explained:
 
     @property
     def estimator(self):
-        """The classifier."""
-        return self.explainer.estimator_
+        """The classifier, with the classes that the explainer knows."""
+        own, reader = self.explainer.estimator_, self.explainer._reader
+        names_itself = hasattr(unfrozen(own), "classes_") and not reader.takes_encoded
+        return own if names_itself else _AsRead(self.explainer)
 
     @property
     def target_class(self):
@@ -85,6 +90,27 @@ class Explained:
         return X if first.all() else Table.of(X).take(first.nonzero()[0]).container()
 
 
+class _AsRead:
+    """A classifier that tells neither its classes nor its columns, as an explainer reads it.
+
+    A few rows are not enough to read a function or a torch module by: they may lack a class, and
+    another feature space may encode them otherwise.
+    """
+
+    def __init__(self, explainer):
+        self._explainer = explainer
+        self.classes_ = explainer.classes_
+
+    def predict(self, X):
+        return predicted(self._explainer, X)
+
+    @available_if(lambda self: self._explainer._reader.has_scores)
+    def decision_function(self, X):
+        reader, space = self._explainer._reader, self._explainer.feature_space_
+        scores = reader.scores(as_taken(reader, space, space._tabulate(X)))
+        return np.asarray(scores)
+
+
 def check_measure(metrics, feature_space, n_counterfactuals):
     """Refuse what cannot be measured, before any work.
 
@@ -114,7 +140,7 @@ def explained(estimator, X, *, feature_space=None, reference=None, y_reference=N
     ----------
     estimator : estimator
         A fitted explainer; a Pipeline that ends in one, whose other steps the rows go through
-        first; or a search whose best estimator is one of these.
+        first; or a search over one of these, whose best estimator is taken.
     X : array-like or DataFrame
         Rows, as `estimator` takes them.
     feature_space, reference, y_reference : object
@@ -138,7 +164,8 @@ def last_step(estimator):
     Parameters
     ----------
     estimator : estimator
-        An explainer, a Pipeline that ends in one, or a search over these.
+        An explainer, a Pipeline that ends in one, or a search over these, one in another; what
+        a search has not refitted is as it was given.
 
     Returns
     -------
@@ -151,23 +178,30 @@ def last_step(estimator):
     TypeError
         If there is no explainer at the end.
     """
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    before = _as_they_are
-    explainer = estimator
-    if isinstance(estimator, Pipeline):
-        explainer = estimator.steps[-1][1]
-        if len(estimator.steps) > 1:
-            before = estimator[:-1].transform
+    earlier, explainer = [], unfrozen(estimator)
+    while isinstance(explainer, Pipeline) or _is_search(explainer):
+        if isinstance(explainer, Pipeline):
+            earlier += [explainer[:-1]] if len(explainer.steps) > 1 else []
+            explainer = unfrozen(explainer.steps[-1][1])
+        else:
+            explainer = unfrozen(getattr(explainer, "best_estimator_", explainer.estimator))
     if not isinstance(explainer, BaseCounterfactual):
         raise TypeError(
             "Counterfactual metrics score an explainer of skcf, or a Pipeline that ends in one; "
             f"got {estimator!r}."
         )
+
+    def before(X):
+        for steps in earlier:
+            X = steps.transform(X)
+        return X
+
     return before, explainer
 
 
-def _as_they_are(X):
-    return X
+def _is_search(estimator):
+    """Whether it chooses among candidates and refits the best."""
+    return isinstance(estimator, MetaEstimatorMixin) and hasattr(estimator, "refit")
 
 
 def quietly(explainer, X, several=1):

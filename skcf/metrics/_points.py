@@ -6,6 +6,8 @@ feature's weight. A missing number stands at the median of the reference rows, w
 of its own; a missing category is a category.
 """
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +15,17 @@ import numpy as np
 from skcf._classifiers import codes_of
 from skcf.metrics._rows import encode, read_pairs
 
-__all__ = ["Comparison", "Embedding", "checked_labels", "embedded_together", "read_comparison"]
+__all__ = [
+    "Comparison",
+    "Embedding",
+    "checked_labels",
+    "embedded_together",
+    "read_comparison",
+    "reading_once",
+]
+
+_KEPT: ContextVar[dict | None] = ContextVar("_KEPT", default=None)
+"""What was read already, within `reading_once`."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,28 @@ def read_comparison(X, X_cf, feature_space, status, reference, y_reference, targ
     ValueError
         If a target has no real rows, or is not known.
     """
+    given = (X, X_cf, feature_space, status, reference, y_reference, target)
+    kept = _KEPT.get()
+    if kept is None:
+        return _compared(*given)
+    key = tuple(id(one) for one in given)
+    if key not in kept:
+        # with what was given, so that no identity comes twice
+        kept[key] = _compared(*given), given
+    return kept[key][0]
+
+
+@contextmanager
+def reading_once():
+    """Within it, `read_comparison` reads the same objects once, however many metrics ask."""
+    token = _KEPT.set({})
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def _compared(X, X_cf, feature_space, status, reference, y_reference, target):
     pairs = read_pairs(X, X_cf, feature_space, status, reference=reference)
     (points,), real = embedded_together([pairs], reference)
     if y_reference is None:

@@ -91,11 +91,7 @@ class Choice:
         second = first if self.secondary is None else _scores(cv_results, self.secondary)
         defined = ~(np.isnan(first) | np.isnan(second))
         if not defined.any():
-            names = [name for name in (self.primary, self.secondary) if name is not None]
-            raise ValueError(
-                f"No candidate has a score: {' and '.join(names)} are NaN for all of them. Score "
-                "them on rows that get counterfactuals, or pass error_score='raise' to see why."
-            )
+            raise _no_score(*(name for name in (self.primary, self.secondary) if name is not None))
         # a mean of scores that are one number may differ from it by a rounding
         least = first[defined].max() - self.tolerance - 1e-12
         eligible = np.flatnonzero(defined & (first >= least))
@@ -112,6 +108,18 @@ def _scores(cv_results, metric):
     """Mean scores of all candidates."""
     key = f"mean_test_{metric}"
     if key not in cv_results:
+        alone = cv_results.get("mean_test_score")
+        if alone is not None and np.isnan(alone).all():
+            raise _no_score(metric)  # scikit-learn drops the names where all scores failed
         known = [name[10:] for name in cv_results if name.startswith("mean_test_")]
         raise ValueError(f"The search has no score {metric!r}: it has {known}.")
     return np.asarray(cv_results[key], dtype=np.float64)
+
+
+def _no_score(*metrics):
+    """What to raise where all candidates are NaN."""
+    return ValueError(
+        f"No candidate has a score: {' and '.join(metrics)} "
+        f"{'is' if len(metrics) == 1 else 'are'} NaN for all of them. Score them on rows that get "
+        "counterfactuals, or pass error_score='raise' to see why."
+    )

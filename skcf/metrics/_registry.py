@@ -1,5 +1,6 @@
 """Metrics by name: which there are, which way is better, and what each must be given."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -36,11 +37,10 @@ BETTER_IF_GREATER = {
     "im1": False,
     "im2": False,
     "reconstruction_error": False,
-    "robustness": True,
 }
 """Functions of `skcf.metrics` that are about the counterfactuals of one explainer."""
 
-NEED_MORE = ("im1", "im2", "reconstruction_error", "robustness")
+NEED_MORE = ("im1", "im2", "reconstruction_error")
 """Those that must be given more than counterfactuals, a classifier and real rows."""
 
 VARIANTS = {
@@ -100,11 +100,22 @@ class Metric:
         Returns
         -------
         float
+
+        Raises
+        ------
+        TypeError
+            If it gives no number.
         """
         given = {name: getattr(explained, name) for name in self.inputs}
         value = self.function(explained.result, **given)
-        # constraint_violations tells the kinds apart
-        return float(value["any"] if isinstance(value, dict) else value)
+        if isinstance(value, dict):
+            value = value.get("any", value)  # constraint_violations tells the kinds apart
+        try:
+            return float(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"The metric {self.name} must give one number for all rows, got {value!r}."
+            ) from error
 
 
 def metric_of(metric, name=None):
@@ -136,7 +147,7 @@ def metric_of(metric, name=None):
         raise TypeError(f"A metric must be a name or a function, got {metric!r}.")
     function = metric.func if isinstance(metric, partial) else metric
     own_name = getattr(function, "__name__", type(function).__name__)
-    if not getattr(function, "__module__", "").startswith("skcf.metrics."):
+    if not (getattr(function, "__module__", None) or "").startswith("skcf.metrics."):
         return Metric(name or own_name, metric)
     name = (name or own_name).removeprefix("neg_")
     return _of_ours(metric, name, BETTER_IF_GREATER.get(own_name))
@@ -162,6 +173,8 @@ def _of_ours(function, name, greater_is_better):
         )
     free = signature(function).parameters
     bound = function.keywords if isinstance(function, partial) else {}
+    if bound.get("average", "mean") is None:
+        raise TypeError(f"{name} with average=None is one value a row: a score is one number.")
     required = [
         key
         for key, parameter in free.items()
@@ -197,12 +210,19 @@ def read_metrics(metrics):
     ------
     ValueError
         If there are none, or two have one name.
+    TypeError
+        If they are neither of these.
     """
     if isinstance(metrics, str) or callable(metrics):
         metrics = [metrics]
+    if not isinstance(metrics, Iterable):
+        raise TypeError(
+            f"metrics must be a name, a function, or a list or dict of these, got {metrics!r}."
+        )
     pairs = metrics.items() if isinstance(metrics, dict) else ((None, one) for one in metrics)
     read = [metric_of(metric, name) for name, metric in pairs]
-    names = [metric.name for metric in read]
+    # a name and a key: a metric of one's own may bring its "neg_"
+    names = [metric.key.removeprefix("neg_") for metric in read]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"Two metrics are called {twice}: give a dict, {{name: metric}}.")

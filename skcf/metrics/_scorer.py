@@ -3,6 +3,7 @@
 from typing import Any
 
 from skcf.metrics._explained import check_measure, explained
+from skcf.metrics._points import reading_once
 from skcf.metrics._registry import METRICS, metric_of, read_metrics
 
 __all__ = ["get_scorer", "get_scorer_names", "make_counterfactual_scorer"]
@@ -18,9 +19,9 @@ def make_counterfactual_scorer(
 ) -> Any:
     """Make a scorer of metrics, for `GridSearchCV`, `cross_validate` and the like.
 
-    The scorer takes a fitted explainer, or a Pipeline that ends in one, and rows; the rows are
-    explained once, however many metrics there are. In a Pipeline, the metrics are taken in
-    the space of the last step.
+    The scorer takes a fitted explainer, a Pipeline that ends in one, or a search over these, and
+    rows; the rows are explained once, however many metrics there are. In a Pipeline, the metrics
+    are taken in the space of the last step.
 
     Parameters
     ----------
@@ -32,12 +33,12 @@ def make_counterfactual_scorer(
         less is better, the score is the negative of the metric, and its key starts with
         ``neg_``.
     feature_space : FeatureSpace, default=None
-        Where distances are measured, with the columns of the last step. Not fitted: it is fitted
-        on the reference rows. None: each explainer's own, so that a search over its scale or
-        weights changes the yardstick.
+        Where distances are measured, and whose constraints are counted, with the columns of the
+        last step. Not fitted: it is fitted on the reference rows. None: each explainer's own, so
+        that a search over its scale or weights changes the yardstick.
     reference : array-like or DataFrame, default=None
         Real rows, for metrics that compare with them, as the explainer or Pipeline takes them.
-        None: the rows of the split.
+        None: the rows of the split, some of which must be in the target class then.
     y_reference : array-like of shape (n_reference,), default=None
         Their labels. None: what the explainer's classifier predicts for them.
     n_counterfactuals : int, default=1
@@ -54,7 +55,7 @@ def make_counterfactual_scorer(
     ValueError
         If a name is none of a metric, or two metrics have one name.
     TypeError
-        If a metric needs what a scorer cannot know.
+        If a metric needs what a scorer cannot know, or gives one value a row.
 
     See Also
     --------
@@ -191,7 +192,8 @@ class CounterfactualScorer:
             y_reference=self.y_reference,
             several=self.n_counterfactuals,
         )
-        scores = {metric.key: _signed(metric, answers) for metric in self.metrics}
+        with reading_once():
+            scores = {metric.key: _signed(metric, answers) for metric in self.metrics}
         return next(iter(scores.values())) if self.is_one else scores
 
     def __repr__(self):
