@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skcf.collective import CCEExplainer, CollectiveResult
     from skcf.exact import ExactExplainer
     from skcf.nearest import NearestExplainer
+    from skcf.prototype import PrototypeExplainer
     from skcf.space import FeatureSpace
 
 _HOME = {
@@ -27,6 +28,7 @@ _HOME = {
     "FeatureSpace": "skcf.space",
     "InvalidCounterfactualWarning": "skcf._exceptions",
     "NearestExplainer": "skcf.nearest",
+    "PrototypeExplainer": "skcf.prototype",
 }
 _SUBMODULES = (
     "base",
@@ -36,6 +38,7 @@ _SUBMODULES = (
     "inspection",
     "metrics",
     "nearest",
+    "prototype",
     "space",
     "transport",
 )
@@ -49,6 +52,7 @@ __all__ = [
     "FeatureSpace",
     "InvalidCounterfactualWarning",
     "NearestExplainer",
+    "PrototypeExplainer",
     "__version__",
 ]
 

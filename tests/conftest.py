@@ -15,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
-from skcf import CCEExplainer, ExactExplainer, NearestExplainer
+from skcf import CCEExplainer, ExactExplainer, NearestExplainer, PrototypeExplainer
 
 pd = pytest.importorskip("pandas")
 
@@ -24,6 +24,7 @@ EXPLAINERS = {
     "nearest": NearestExplainer,
     "collective": CCEExplainer,
     "exact": ExactExplainer,
+    "prototype": PrototypeExplainer,
 }
 
 

@@ -1,3 +1,6 @@
 """Counterfactuals that are guided by prototypes of the classes."""
 
-__all__: list[str] = []
+from skcf.prototype._prototype import PrototypeExplainer
+from skcf.prototype._result import PrototypeResult
+
+__all__ = ["PrototypeExplainer", "PrototypeResult"]

@@ -214,6 +214,12 @@ class CategoricalAxes:
         Z[:, self.empty] = Z0[:, self.empty]
         return np.where((U == U0) | np.isnan(U), Z0, Z)
 
+    def axis(self, j):
+        """Where the categories of a feature stand, nominal or ordinal, shape (n_categories,)."""
+        if j in self.positions:
+            return self.positions[j]
+        return np.arange(self.n_categories[j]) / self.scale[j]
+
     def _by_labels(self, Z, labels, alpha, sample_weight):
         n_classes = int(np.max(labels, initial=0)) + 1
         return {

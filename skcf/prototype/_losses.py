@@ -1,0 +1,182 @@
+"""The smooth terms of the loss of paper 5, with their gradients in coordinates."""
+
+import numpy as np
+
+__all__ = ["AutoencoderLoss", "EncodedPrototypeLoss", "PredictionLoss", "PrototypeLoss"]
+
+
+class PredictionLoss:
+    """``c * max(-lead, -kappa)`` ([1]_, Eq. 2, times its weight).
+
+    The lead is the probability of the target less the greatest of the others, or the same of
+    scores on the logit scale, which do not saturate.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Rows and the classes that they are to get.
+    c : ndarray of float64, shape (n_pairs,)
+        Weight of the loss.
+    kappa : float
+        Lead beyond which there is nothing more to gain.
+    probabilities : bool
+        Whether the lead is one of probabilities.
+
+    References
+    ----------
+    .. [1] A. Van Looveren, J. Klaise. "Interpretable counterfactual explanations guided by
+       prototypes." ECML PKDD 2021.
+    """
+
+    asks = True  # the classifier, about the rows that coordinates stand for
+
+    def __init__(self, pairs, c, kappa, probabilities):
+        self.pairs, self.c, self.kappa = pairs, c, kappa
+        self.probabilities = probabilities
+
+    def value(self, U, Z):
+        """Its value for coordinates, and the rows that they stand for."""
+        lead = self.pairs.oracle.margin(Z, self.pairs.rows, self.pairs.code, self.probabilities)
+        return self.c * np.maximum(-lead, -self.kappa)
+
+    def grad(self, U, Z):
+        """Its gradient by the coordinates."""
+        pairs, oracle = self.pairs, self.pairs.oracle
+        asked = Z, pairs.rows, pairs.code
+        if pairs.space.constraints_.categorical:
+            lead, slope = self._with_axes(asked)
+        else:
+            answer = oracle.margin_and_grad(*asked, self.probabilities)
+            if answer is None:
+                answer = (
+                    oracle.margin(*asked, self.probabilities),
+                    oracle.central_differences(*asked, probabilities=self.probabilities),
+                )
+            lead, slope = answer[0], answer[1] * pairs.space.scale_
+        return -(self.c * (lead < self.kappa))[:, None] * slope
+
+    def _with_axes(self, asked):
+        """The same where some features have axes, along which the next categories are asked."""
+        oracle = self.pairs.oracle
+        answer = oracle.margin_and_swaps(*asked, self.probabilities)
+        if answer is None:
+            answer = (
+                oracle.margin(*asked, self.probabilities),
+                oracle.central_differences(*asked, probabilities=self.probabilities),
+                oracle.category_differences(*asked, self.probabilities),
+            )
+        lead, grad, swaps = answer
+        slope = grad * self.pairs.space.scale_
+        for j in self.pairs.space.constraints_.categorical:
+            slope[:, j] = slope_along(self.pairs.axes.axis(j), swaps[j], asked[0][:, j])
+        return lead, slope
+
+
+def slope_along(position, change, code):
+    """Slope along an axis of categories: between the next ones on both sides.
+
+    Parameters
+    ----------
+    position : ndarray of float64, shape (n_categories,)
+        Where the categories stand.
+    change : ndarray of float64, shape (n, n_categories)
+        Change of the lead with each category, instead of the row's.
+    code : ndarray of float64, shape (n,)
+        The row's.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        0 for codes without a place.
+    """
+    slope, placed = np.zeros(len(code)), np.flatnonzero(code >= 0)
+    if len(position) < 2 or not len(placed):
+        return slope
+    order = np.argsort(position, kind="stable")
+    rank = np.argsort(order, kind="stable")[code[placed].astype(np.intp)]
+    below, above = order[np.maximum(rank - 1, 0)], order[np.minimum(rank + 1, len(order) - 1)]
+    rise = change[placed, above] - change[placed, below]
+    slope[placed] = rise / (position[above] - position[below])
+    return slope
+
+
+class PrototypeLoss:
+    """``theta * ||u - prototype||**2`` ([1]_, Eq. 10).
+
+    References
+    ----------
+    .. [1] A. Van Looveren, J. Klaise. "Interpretable counterfactual explanations guided by
+       prototypes." ECML PKDD 2021.
+    """
+
+    asks = False
+
+    def __init__(self, pairs, theta):
+        self.pairs, self.theta = pairs, theta
+
+    def _gap(self, U):
+        """From the prototype; 0 for what has no place on one of both sides."""
+        return np.nan_to_num(U - self.pairs.prototype)
+
+    def value(self, U, Z):
+        """Its value for coordinates."""
+        return self.theta * np.sum(self._gap(U) ** 2, axis=1)
+
+    def grad(self, U, Z):
+        """Its gradient by the coordinates."""
+        return 2 * self.theta * self._gap(U)
+
+
+class EncodedPrototypeLoss:
+    """``theta * ||ENC(x) - prototype||**2`` ([1]_, Eq. 9).
+
+    References
+    ----------
+    .. [1] A. Van Looveren, J. Klaise. "Interpretable counterfactual explanations guided by
+       prototypes." ECML PKDD 2021.
+    """
+
+    asks = False
+
+    def __init__(self, pairs, theta, encoder):
+        self.pairs, self.theta, self.encoder = pairs, theta, encoder
+
+    def value(self, U, Z):
+        """Its value for coordinates."""
+        gap = self.encoder.values(U * self.pairs.space.scale_) - self.pairs.prototype
+        return self.theta * np.sum(gap**2, axis=1)
+
+    def grad(self, U, Z):
+        """Its gradient by the coordinates."""
+        scale = self.pairs.space.scale_
+        gap = self.encoder.values(U * scale) - self.pairs.prototype
+        return 2 * self.theta * self.encoder.pullback(U * scale, gap) * scale
+
+
+class AutoencoderLoss:
+    """``gamma * ||u - AE(u)||**2`` ([1]_, Eq. 4), in the units of the coordinates.
+
+    References
+    ----------
+    .. [1] A. Van Looveren, J. Klaise. "Interpretable counterfactual explanations guided by
+       prototypes." ECML PKDD 2021.
+    """
+
+    asks = False
+
+    def __init__(self, pairs, gamma, autoencoder):
+        self.pairs, self.gamma, self.autoencoder = pairs, gamma, autoencoder
+
+    def value(self, U, Z):
+        """Its value for coordinates."""
+        return self.gamma * np.sum(self._residual(U) ** 2, axis=1)
+
+    def _residual(self, U):
+        scale = self.pairs.space.scale_
+        return U - self.autoencoder.values(U * scale) / scale
+
+    def grad(self, U, Z):
+        """Its gradient by the coordinates."""
+        scale, residual = self.pairs.space.scale_, self._residual(U)
+        back = self.autoencoder.pullback(U * scale, residual / scale) * scale
+        return 2 * self.gamma * (residual - back)

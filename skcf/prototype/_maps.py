@@ -1,0 +1,191 @@
+"""Encoders and autoencoders as maps of encoded rows: their values, and how these change.
+
+Paper 5 follows gradients through both. A torch module has them; a map that is affine (a PCA, a
+scaler, a linear net) has one for all rows, which is found by asking; any other is asked on both
+sides of each column.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from skcf._classifiers import evaluating, is_torch_module
+from skcf._differences import BLOCK_ELEMENTS
+from skcf.space._features import NumericFeature
+
+__all__ = ["read_map"]
+
+STEP = 1e-4
+"""How far a map is asked on both sides of a column, as a share of its scale."""
+
+N_CHECKS = 16
+"""Rows on which a map must be affine to be taken as that."""
+
+
+def read_map(given, name, Z, space, n_outputs=None):
+    """Read an encoder or autoencoder, and check what it gives.
+
+    Parameters
+    ----------
+    given : object
+        A torch module; or a fitted transformer, with an inverse if it is to reconstruct; or an
+        estimator that predicts what it is given; or a function of rows.
+    name : {"encoder", "autoencoder"}
+        What it is to be.
+    Z : ndarray of float64, shape (n_rows, n_features)
+        Encoded training rows.
+    space : FeatureSpace
+        The features, all of them numbers.
+    n_outputs : int, default=None
+        How many numbers it has to give for a row; None: any.
+
+    Returns
+    -------
+    object
+        With ``values(Z)`` of shape (n_rows, n_outputs) and ``pullback(Z, V)``, the gradient of
+        ``sum(V * values(Z))`` by Z.
+
+    Raises
+    ------
+    ValueError
+        If there are categories, or it gives what is not 2-D or not finite.
+    """
+    _check_numbers(space, name)
+    if is_torch_module(given):
+        found = TorchMap(given)
+    else:
+        found = _affine(_function(given, name), Z, space.scale_)
+    _check_output(found.values(Z[: max(2, N_CHECKS)]), name, n_outputs)
+    return found
+
+
+def _check_numbers(space, name):
+    """Refuse categories: a map of numbers cannot take them."""
+    features = space.encoding_.features
+    other = [f.name for f in features if not isinstance(f, NumericFeature)]
+    if other:
+        raise ValueError(
+            f"{name} takes rows of numbers, but the features {other} are categories: leave "
+            f"{name} out, so that categories are placed on axes."
+        )
+
+
+def _check_output(values, name, n_outputs):
+    """Refuse what a distance cannot be taken of."""
+    if values.ndim != 2:
+        raise ValueError(
+            f"{name} must give a 2-D array, one row a row; got shape {values.shape}. Flatten it."
+        )
+    if n_outputs is not None and values.shape[1] != n_outputs:
+        raise ValueError(
+            f"{name} must give rows of {n_outputs} numbers, as it is given; got {values.shape[1]}."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} gives values that are not finite for rows of X.")
+
+
+def _function(given, name):
+    """What is to be called."""
+    if name == "autoencoder" and hasattr(given, "inverse_transform"):
+        return partial(_there_and_back, given)
+    wanted = "transform" if name == "encoder" else "predict"
+    if hasattr(given, wanted):
+        return getattr(given, wanted)
+    if callable(given):
+        return given
+    raise TypeError(
+        f"{name} must be a torch module, a function, or a fitted estimator with "
+        f"{'transform' if name == 'encoder' else 'inverse_transform or predict'}; got {given!r}."
+    )
+
+
+def _there_and_back(transformer, X):
+    return transformer.inverse_transform(transformer.transform(X))
+
+
+def _affine(function, Z, scale):
+    """The map as an affine one, if it is that, or as one that is asked."""
+    asked = AskedMap(function, scale)
+    values = asked.values(Z[:N_CHECKS])
+    if values.ndim != 2 or not np.isfinite(values).all():
+        return asked  # the check of its output says what is wrong
+    centre = np.median(Z, axis=0)
+    origin = asked.values(centre[None])[0]
+    slope = (asked.values(centre + np.diag(scale)) - origin) / scale[:, None]
+    affine = AffineMap(slope, origin - centre @ slope)
+    size = np.abs(values - origin).max() + np.abs(origin).max()
+    close = np.abs(affine.values(Z[:N_CHECKS]) - values).max() <= 1e-6 * max(size, 1e-12)
+    return affine if close else asked
+
+
+class AffineMap:
+    """A map that is a matrix product and a shift."""
+
+    def __init__(self, slope, intercept):
+        self.slope, self.intercept = slope, intercept
+
+    def values(self, Z):
+        """Its values, shape (n_rows, n_outputs)."""
+        return Z @ self.slope + self.intercept
+
+    def pullback(self, Z, V):
+        """Gradient of ``sum(V * values(Z))``."""
+        return V @ self.slope.T
+
+
+class AskedMap:
+    """Any map, with gradients by central differences."""
+
+    def __init__(self, function, scale):
+        self.function, self.scale = function, scale
+
+    def values(self, Z):
+        """Its values, shape (n_rows, n_outputs)."""
+        return np.asarray(self.function(Z), dtype=np.float64)
+
+    def pullback(self, Z, V):
+        """Gradient of ``sum(V * values(Z))``."""
+        grad = np.empty(Z.shape)
+        width = STEP * self.scale
+        size = max(1, BLOCK_ELEMENTS // (2 * Z.shape[1] ** 2))
+        for first in range(0, len(Z), size):
+            b = slice(first, first + size)
+            both = Z[b, None, None] + np.array([1, -1])[:, None, None] * np.diag(width)
+            asked = self.values(both.reshape(-1, Z.shape[1]))
+            above, below = np.moveaxis(asked.reshape(len(Z[b]), 2, Z.shape[1], -1), 1, 0)
+            grad[b] = np.einsum("nje,ne->nj", above - below, V[b]) / (2 * width)
+        return grad
+
+
+class TorchMap:
+    """A torch module, with gradients by autograd, in the dtype of its parameters."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def values(self, Z):
+        """Its values, shape (n_rows, n_outputs)."""
+        import torch
+
+        with evaluating(self.module), torch.no_grad():
+            return self._of(self._batch(Z)).double().cpu().numpy()
+
+    def pullback(self, Z, V):
+        """Gradient of ``sum(V * values(Z))``."""
+        import torch
+
+        with evaluating(self.module), torch.inference_mode(False), torch.enable_grad():
+            batch = self._batch(Z).requires_grad_()
+            out = self._of(batch.clone())
+            (grad,) = torch.autograd.grad((out * self._batch(V)).sum(), batch)
+        return grad.double().cpu().numpy()
+
+    def _of(self, batch):
+        out = self.module(batch)
+        return out[0] if isinstance(out, tuple) else out
+
+    def _batch(self, Z):
+        import torch
+
+        like = next(iter(self.module.parameters()), torch.empty(0))
+        return torch.tensor(Z, dtype=like.dtype, device=like.device)
