@@ -9,6 +9,10 @@ __all__ = ["minimise", "search_weight"]
 LARGEST_FACTOR = 10.0
 """What the weight of the prediction loss is multiplied by as long as nothing is found."""
 
+LARGEST_GRADIENT = 1000.0
+"""Gradients are clipped to it, as the authors' implementation documents: with a large theta the
+first steps overshoot, and would go ever further."""
+
 PATIENCE = 10
 """Steps in a row that must be shorter than the tolerance for a row to stop."""
 
@@ -139,7 +143,8 @@ class _State:
         Z = self._hardened(self.Y) if self.losses and self.losses[0].asks else None
         for loss in self.losses:
             grad = grad + loss.grad(self.Y, Z)
-        change = self.Y - rate * np.nan_to_num(grad) - self.start
+        grad = np.clip(np.nan_to_num(grad), -LARGEST_GRADIENT, LARGEST_GRADIENT)
+        change = self.Y - rate * grad - self.start
         threshold = self.pairs.beta * weight
         change = np.sign(change) * np.maximum(np.abs(change) - threshold, 0)
         new = np.clip(self.start + change, self.low, self.high)
