@@ -1,4 +1,4 @@
-"""CounterfactualProto of alibi (no dependency of skcf), in a process of its own; for the benchmarks.
+"""CounterfactualProto of alibi (no dependency of skcf), in a process of its own.
 
 Imported by a benchmark it hands tasks over; run as a script, by a Python that has alibi and
 TensorFlow, it answers one: ``$ALIBI_PYTHON benchmarks/_alibi.py TASK RESULT``.

@@ -200,6 +200,5 @@ def _trained(X, wanted, seed, make_module, make_optimizer, loss, epochs):
                 optimizer.step()
     linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     return [
-        tuple(p.detach().double().numpy() for p in (layer.weight.T, layer.bias))
-        for layer in linear
+        tuple(p.detach().double().numpy() for p in (layer.weight.T, layer.bias)) for layer in linear
     ]
