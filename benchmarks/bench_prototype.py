@@ -42,10 +42,8 @@ SOLVERS = {  # of PrototypeExplainer, by loss
 }
 OURS = ("c", "beta", "theta", "kappa", "learning_rate", "max_iter", "c_steps")
 ADULT_ROWS, ADULT_BATCH, ALONE = 10, 2000, 10
-ADULT_LOSS = {  # alibi's documented examples: beta and iterations of Adult's, theta of housing's
-    **{"kappa": 0.0, "beta": 0.01, "learning_rate_init": 0.01, "max_iterations": 500},
-    **{"theta": 10.0, "use_kdtree": True, "c_init": 0.0, "c_steps": 1},
-}
+ADULT_LOSS = {**LOSSES["C"], "beta": 0.01}  # beta of alibi's documented example; see README.md
+MEASURES = ("en", "im1", "im2", "cost")  # lower is better, all of them
 HEADER = (
     "| data | seed | loss | explainer | rows | valid | EN | IM1 | IM2 x 10 | cost "
     "| CPU ms a row, one alone | CPU ms a row, all |"
@@ -112,30 +110,46 @@ class Answer:
     together: float
 
     def __post_init__(self):
-        changed = self.found.copy()
-        own = self.task.own[: len(changed)]
-        y_cf = np.full(len(changed), own[0])
-        y_cf[changed] = self.task.model.predict(self.X_cf[changed])
-        changed &= y_cf != own
-        X, X_cf = self.X[changed], self.X_cf[changed]
-        values = {"valid": changed, "en": np.nan, "im1": np.nan, "im2": np.nan, "cost": np.nan}
-        if self.task.autoencoders is not None and changed.any():
-            values["en"] = elastic_net(X, X_cf).mean()
-            both = {"target": y_cf[changed], "autoencoders": self.task.autoencoders}
-            values["im1"] = im1(X, X_cf, origin=own[changed], **both)
+        valid = self.found.copy()
+        own = self.task.own[: len(valid)]
+        y_cf = own.copy()
+        y_cf[valid] = self.task.model.predict(self.X_cf[valid])
+        valid &= y_cf != own
+        X, X_cf, values = self.X[valid], self.X_cf[valid], dict.fromkeys(MEASURES)
+        if self.task.autoencoders is not None:
+            values["en"] = elastic_net(X, X_cf)
+            both = {"target": y_cf[valid], "autoencoders": self.task.autoencoders, "average": None}
+            values["im1"] = im1(X, X_cf, origin=own[valid], **both)
             values["im2"] = im2(X, X_cf, **both)
-        if self.task.space is not None and changed.any():
-            values["cost"] = self.task.space.cost(as_floats(X), as_floats(X_cf)).mean()
+        if self.task.space is not None:
+            values["cost"] = self.task.space.cost(as_floats(X), as_floats(X_cf))
+        object.__setattr__(self, "valid", valid)
         for name, value in values.items():
-            object.__setattr__(self, name, value)
+            a_row = np.full(len(valid), np.nan)
+            a_row[valid] = np.nan if value is None else value
+            object.__setattr__(self, name, a_row)
 
     def line(self):
         """A row of the table."""
-        return (
-            f"| {self.task.name} | {self.task.seed} | {self.loss} | {self.name} | {len(self.X)} "
-            f"| {self.valid.mean():.3f} | {self.en:.2f} | {self.im1:.2f} | {10 * self.im2:.2f} "
-            f"| {self.cost:.3f} | {1e3 * self.alone:.2f} | {1e3 * self.together:.3f} |"
-        )
+        told = (self.task.name, self.task.seed, self.loss, self.name, len(self.X))
+        return "| " + " | ".join(map(str, told)) + " " + numbers([self])
+
+
+def numbers(answers):
+    """Columns of the tables with numbers, over all rows of some answers."""
+    over = {name: mean_of(answers, name) for name in MEASURES}
+    alone, together = (1e3 * mean_of(answers, name) for name in ("alone", "together"))
+    return (
+        f"| {mean_of(answers, 'valid'):.3f} | {over['en']:.2f} | {over['im1']:.2f} "
+        f"| {10 * over['im2']:.2f} | {over['cost']:.3f} | {alone:.2f} | {together:.3f} |"
+    )
+
+
+def mean_of(answers, name, rows=None):
+    """Mean over the rows that have a value, all rows or some of each answer."""
+    values = np.concatenate([np.atleast_1d(getattr(one, name)).astype(float) for one in answers])
+    values = values if rows is None else values[rows]
+    return values[np.isfinite(values)].mean() if np.isfinite(values).any() else np.nan
 
 
 def elastic_net(X, X_cf):
@@ -310,13 +324,8 @@ class Run:
         print("\n## Means over the seeds\n")
         header(HEADER.replace(" seed |", " seeds |"))
         for (data, loss, name), ones in self.groups().items():
-            values = mean(ones)
-            print(
-                f"| {data} | {len(ones)} | {loss} | {name} | {sum(len(one.X) for one in ones)} "
-                f"| {values['valid']:.3f} | {values['en']:.2f} | {values['im1']:.2f} "
-                f"| {10 * values['im2']:.2f} | {values['cost']:.3f} | {1e3 * values['alone']:.2f} "
-                f"| {1e3 * values['together']:.3f} |"
-            )
+            told = (data, len(ones), loss, name, sum(len(one.X) for one in ones))
+            print("| " + " | ".join(map(str, told)) + " " + numbers(ones))
 
     def show_asked(self):
         """Print what was asked, and whether it was met."""
@@ -324,37 +333,36 @@ class Run:
         print("\n## Asked (issue 6)\n")
         for (data, loss, name), ones in groups.items():
             if name != ALIBI and (data, loss, ALIBI) in groups:
-                compare(f"{data}, {loss}, {name}", mean(ones), mean(groups[data, loss, ALIBI]))
-
-
-def mean(answers):
-    """Means over the seeds."""
-    names = ("en", "im1", "im2", "cost", "alone", "together")
-    values = {name: float(np.mean([getattr(one, name) for one in answers])) for name in names}
-    return {**values, "valid": float(np.mean([one.valid.mean() for one in answers]))}
+                compare(f"{data}, {loss}, {name}", ones, groups[data, loss, ALIBI])
 
 
 def compare(what, mine, peer):
-    """Print which of the things asked for a loss are met."""
-    ratio = {name: mine[name] / peer[name] for name in ("en", "im1", "im2", "cost")}
-    alone, batch = (peer["alone"] / mine[name] for name in ("alone", "together"))
+    """Print which of the things asked for a loss are met; costs over rows valid for both."""
+    both = np.concatenate([one.valid & other.valid for one, other in zip(mine, peer, strict=True)])
+    ratio = {name: mean_of(mine, name, both) / mean_of(peer, name, both) for name in MEASURES}
+    alone, batch = (mean_of(peer, "alone") / mean_of(mine, name) for name in ("alone", "together"))
     if what.endswith("fista"):
         verdict(batch >= 20, f"{what}: batch at least 20 x: {batch:.0f}")
         if np.isfinite(ratio["en"]):
             verdict(abs(ratio["en"] - 1) <= 0.05, f"{what}: EN within 5 %: {ratio['en']:.3f}")
         return
-    if what.startswith("adult"):
-        least, slack, measures = 300, 1.0, ("cost",)
-    elif ", C," in what and "forest" not in what:
-        least, slack, measures = 300, 1.05, ("en", "im1", "im2")
-    else:
-        least, slack, measures = 100, 1.0, () if "forest" in what else ("en",)
+    least, slack, measures = asked_of(what)
     verdict(alone >= least, f"{what}: one row at least {least} x: {alone:.0f}")
     verdict(batch >= 1000, f"{what}: batch at least 1000 x: {batch:.0f}")
     for name in measures:
         verdict(ratio[name] <= slack, f"{what}: {name} at most {slack:g} x: {ratio[name]:.3f}")
-    needed = peer["valid"] if ", A" in what or ", B" in what else 1.0
-    verdict(mine["valid"] >= needed, f"{what}: valid at least {needed:.3f}: {mine['valid']:.3f}")
+    valid = mean_of(mine, "valid")
+    needed = mean_of(peer, "valid") if ", A" in what or ", B" in what else 1.0
+    verdict(valid >= needed, f"{what}: valid at least {needed:.3f}: {valid:.3f}")
+
+
+def asked_of(what):
+    """How many times as fast one row is to be, what ratio of which measures is allowed."""
+    if what.startswith("adult"):
+        return 300, 1.0, ("cost",)
+    if what.startswith("breast cancer, C"):
+        return 300, 1.05, ("en", "im1", "im2")
+    return 100, 1.0, () if "forest" in what else ("en",)
 
 
 def verdict(met, detail):
