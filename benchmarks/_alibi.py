@@ -37,8 +37,6 @@ LOSSES = {  # of the paper, Eq. 16; alibi leaves L_pred out where c starts at 0 
     "C": {**FIXED, **PROTOTYPES, "c_init": 0.0, "c_steps": 1},
     "A, c searched": {**FIXED, "theta": 0.0, "c_init": 1.0, "c_steps": 10},
     "B, c searched": {**FIXED, **PROTOTYPES, "c_init": 1.0, "c_steps": 10},
-    "A, c from 10": {**FIXED, "theta": 0.0, "c_init": 10.0, "c_steps": 10},
-    "B, c from 10": {**FIXED, **PROTOTYPES, "c_init": 10.0, "c_steps": 10},
 }
 
 
