@@ -1,0 +1,402 @@
+"""PrototypeExplainer against alibi's CounterfactualProto: validity, EN, IM1, IM2, cost, time.
+
+Run ``SKCF_DATA=... OMP_NUM_THREADS=1 python benchmarks/bench_prototype.py``; see README.md beside
+it. Where alibi cannot be run, or PrototypeExplainer be imported, the other part is run alone.
+"""
+
+import argparse
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from _adult_net import NUMBERS, Adult
+from _alibi import LOSSES, alibi_or_why_not, run_alibi
+from _cancer_net import (
+    DenseAutoencoder,
+    as_perceptrons,
+    cancer_rows,
+    train_autoencoders,
+    train_classifier,
+)
+from sklearn.ensemble import RandomForestClassifier
+from threadpoolctl import threadpool_limits
+
+from skcf import FeatureSpace, InvalidCounterfactualWarning
+from skcf.metrics import im1, im2
+
+try:
+    from skcf import PrototypeExplainer
+except ImportError:
+    PrototypeExplainer = None
+
+ALIBI = "alibi"
+BETA = 0.1  # of EN
+CANCER = ("A, c searched", "B", "B, c searched", "C")
+SOLVERS = {  # of PrototypeExplainer, by loss
+    "A, c searched": ("auto", "fista"),
+    "B": ("auto", "fista"),
+    "B, c searched": ("auto", "fista"),
+    "C": ("auto", "fista"),
+}
+OURS = ("c", "beta", "theta", "kappa", "learning_rate", "max_iter", "c_steps")
+ADULT_ROWS, ADULT_BATCH, ALONE = 10, 2000, 10
+ADULT_LOSS = {**LOSSES["C"], "beta": 0.01}  # beta of alibi's documented example; see README.md
+MEASURES = ("en", "im1", "im2", "cost")  # lower is better, all of them
+HEADER = (
+    "| data | seed | loss | explainer | rows | valid | EN | IM1 | IM2 x 10 | cost "
+    "| CPU ms a row, one alone | CPU ms a row, all |"
+)
+
+
+class Task:
+    """A fitted classifier and the rows that both sides explain.
+
+    Attributes
+    ----------
+    name : str
+        Of the data, and of the classifier where it is not the network.
+    seed : int
+        Of the classifier and the autoencoders.
+    X_train, X : ndarray or DataFrame
+        Rows to fit on and to explain.
+    model : object
+        Fitted classifier.
+    handed : dict
+        What alibi is given of all that, as `run_alibi` takes it.
+    losses : dict
+        Settings of CounterfactualProto, by the name of the loss.
+    """
+
+    def __init__(self, name, seed, X_train, X, model, handed, losses):
+        self.name, self.seed, self.X_train, self.X = name, seed, X_train, X
+        self.model, self.handed, self.losses = model, handed, losses
+        self.own = model.predict(X)
+        self.batch, self.decode = X, None
+        self.fit_parameters, self.autoencoders, self.space = {}, None, None
+
+    def explained(self, name, loss, X_cf, found, alone, together):
+        """An answer to the first rows."""
+        X = self.X[: len(X_cf)]
+        return Answer(self, name, loss, X, X_cf, found, alone, together)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an explainer gave for some rows.
+
+    Parameters
+    ----------
+    task : Task
+        Classifier and rows.
+    name, loss : str
+        The explainer's, and the loss's.
+    X, X_cf : ndarray or DataFrame
+        Rows, and what came back.
+    found : ndarray of bool
+        For which rows it says to have found something.
+    alone, together : float
+        CPU seconds of a row explained by itself, and of a row of all rows at once.
+    """
+
+    task: Task
+    name: str
+    loss: str
+    X: object
+    X_cf: object
+    found: np.ndarray
+    alone: float
+    together: float
+
+    def __post_init__(self):
+        valid = self.found.copy()
+        own = self.task.own[: len(valid)]
+        y_cf = own.copy()
+        y_cf[valid] = self.task.model.predict(self.X_cf[valid])
+        valid &= y_cf != own
+        X, X_cf, values = self.X[valid], self.X_cf[valid], dict.fromkeys(MEASURES)
+        if self.task.autoencoders is not None:
+            values["en"] = elastic_net(X, X_cf)
+            both = {"target": y_cf[valid], "autoencoders": self.task.autoencoders, "average": None}
+            values["im1"] = im1(X, X_cf, origin=own[valid], **both)
+            values["im2"] = im2(X, X_cf, **both)
+        if self.task.space is not None:
+            values["cost"] = self.task.space.cost(as_floats(X), as_floats(X_cf))
+        object.__setattr__(self, "valid", valid)
+        for name, value in values.items():
+            a_row = np.full(len(valid), np.nan)
+            a_row[valid] = np.nan if value is None else value
+            object.__setattr__(self, name, a_row)
+
+    def line(self):
+        """A row of the table."""
+        told = (self.task.name, self.task.seed, self.loss, self.name, len(self.X))
+        return "| " + " | ".join(map(str, told)) + " " + numbers([self])
+
+
+def numbers(answers):
+    """Columns of the tables with numbers, over all rows of some answers."""
+    over = {name: mean_of(answers, name) for name in MEASURES}
+    alone, together = (1e3 * mean_of(answers, name) for name in ("alone", "together"))
+    return (
+        f"| {mean_of(answers, 'valid'):.3f} | {over['en']:.2f} | {over['im1']:.2f} "
+        f"| {10 * over['im2']:.2f} | {over['cost']:.3f} | {alone:.2f} | {together:.3f} |"
+    )
+
+
+def mean_of(answers, name, rows=None):
+    """Mean over the rows that have a value, all rows or some of each answer."""
+    values = np.concatenate([np.atleast_1d(getattr(one, name)).astype(float) for one in answers])
+    values = values if rows is None else values[rows]
+    return values[np.isfinite(values)].mean() if np.isfinite(values).any() else np.nan
+
+
+def elastic_net(X, X_cf):
+    """EN of each row: beta L1 + L2 squared."""
+    delta = np.asarray(X_cf) - np.asarray(X)
+    return BETA * np.abs(delta).sum(axis=1) + (delta**2).sum(axis=1)
+
+
+def as_floats(X):
+    """Rows of Adult with numbers that need not be whole: alibi's are not."""
+    return X.astype(dict.fromkeys(NUMBERS, float))
+
+
+def cancer(seed):
+    """Breast cancer as in section 4.3 and appendix A of the paper."""
+    X, y, X_test, _ = cancer_rows()
+    layers = train_classifier(X, y, seed)
+    model = as_perceptrons(layers)
+    handed = {"layers": layers, "X_train": X, "X": X_test}
+    losses = {name: LOSSES[name] for name in CANCER}
+    task = Task("breast cancer", seed, X, X_test, model, handed, losses)
+    task.autoencoders = autoencoders(X, model, seed)
+    return task
+
+
+def forest(seed):
+    """The same rows with a random forest, which has no gradients."""
+    X, y, X_test, _ = cancer_rows()
+    parameters = {"n_estimators": 100, "random_state": seed}
+    model = RandomForestClassifier(n_jobs=1, **parameters).fit(X, y)
+    handed = {"forest": parameters, "X_train": X, "y_train": y, "X": X_test}
+    losses = {"C": LOSSES["C"]}
+    task = Task("breast cancer, forest", seed, X, X_test, model, handed, losses)
+    task.autoencoders = autoencoders(X, model, seed)
+    return task
+
+
+def autoencoders(X, model, seed):
+    """One for each class that the model predicts, and one for all rows, as functions."""
+    layers = train_autoencoders(X, model.predict(X), seed)
+    return {label: DenseAutoencoder(each) for label, each in layers.items()}
+
+
+def adult(seed):
+    """People who are predicted to earn at most 50,000 $, one task for each distance."""
+    data = Adult(seed)
+    rejected = data.X_test[data.model.predict(data.X_test) == 0][:ADULT_BATCH]
+    free = FeatureSpace(ordinal_features=data.space.ordinal_features).fit(as_floats(data.X_train))
+    tasks = []
+    for distance in ("abdm", "mvdm"):
+        settings = {"cat_vars": data.cat_vars(), "ohe": True, "feature_range": data.feature_range()}
+        few = rejected[:ADULT_ROWS]
+        handed = {
+            "layers": data.layers,
+            "X_train": data.encode(data.X_train),
+            "X": data.encode(few),
+            "fit": {"d_type": distance, "disc_perc": [25, 50, 75]},
+        }
+        losses = {"C": {**ADULT_LOSS, **settings}}
+        name = f"adult, {distance}"
+        task = Task(name, seed, data.X_train, few, data.model, handed, losses)
+        task.batch, task.decode, task.space = rejected, data.decode, free
+        task.fit_parameters = {"categorical_distance": distance}
+        tasks.append(task)
+    return tasks
+
+
+def theirs(task, loss):
+    """Alibi's answer, one row after the other: it takes no batch."""
+    explain = {"k": 1} if task.losses[loss]["theta"] else {}
+    asked = {**task.handed, "settings": task.losses[loss], "explain": explain, "seed": task.seed}
+    told = run_alibi(asked)
+    apart = np.abs(told["proba"] - task.model.predict_proba(task.X)).max()
+    assert apart < 1e-5, f"the classifiers are {apart} apart"
+    for raised in filter(None, told["raised"]):
+        print(f"alibi raised {raised}")
+    X_cf = told["X_cf"] if task.decode is None else task.decode(told["X_cf"], task.X)
+    seconds = told["seconds"].mean()
+    return task.explained(ALIBI, loss, X_cf, told["found"], seconds, seconds)
+
+
+def ours(task, loss, solver, batch):
+    """What PrototypeExplainer gives, and its CPU seconds a row.
+
+    Parameters
+    ----------
+    task : Task
+        Classifier and rows.
+    loss : str
+        Of the task's.
+    solver : {"auto", "fista", "path"}
+        As PrototypeExplainer calls it.
+    batch : bool
+        Whether all rows are explained at once, or the first few one by one.
+
+    Returns
+    -------
+    result : CounterfactualResult
+        Of all rows, or of the last.
+    seconds : float
+        A row.
+    """
+    settings = task.losses[loss]
+    given = {
+        **settings,
+        "c": settings["c_init"],
+        "learning_rate": settings["learning_rate_init"],
+        "max_iter": settings["max_iterations"],
+    }
+    explainer = PrototypeExplainer(
+        task.model,
+        target_class="other",
+        k=1,
+        solver=solver,
+        random_state=task.seed,
+        **{name: given[name] for name in OURS},
+        **task.fit_parameters,
+    ).fit(task.X_train, task.model.predict(task.X_train))
+    if batch:
+        explainer.explain(task.batch[:2])  # what is made ready on the first call
+        return timed(explainer, [task.batch])
+    return timed(explainer, [task.X[i : i + 1] for i in range(min(ALONE, len(task.X)))])
+
+
+def timed(explainer, parts):
+    """The last result, and CPU seconds a row."""
+    start = time.process_time()
+    for X in parts:
+        result = explainer.explain(X)
+    return result, (time.process_time() - start) / sum(map(len, parts))
+
+
+def our_answer(task, loss, solver):
+    """Both timings, and the answer to the rows that alibi had, too; how many were not valid."""
+    result, together = ours(task, loss, solver, batch=True)
+    _, alone = ours(task, loss, solver, batch=False)
+    n, found = len(task.X), result.status == "found"
+    name = f"skcf, {solver}"
+    if len(task.batch) > n:
+        print(f"{task.name}: {name}: {found.sum()} of {len(found)} valid in the batch")
+    return task.explained(name, loss, result.X_cf[:n], found[:n], alone, together)
+
+
+class Run:
+    """All answers; prints the tables."""
+
+    def __init__(self, with_alibi):
+        self.with_alibi, self.answers = with_alibi, []
+
+    def add(self, task):
+        """Explain the rows of a task by all explainers with all losses."""
+        for loss in task.losses:
+            if self.with_alibi:
+                self.keep(theirs(task, loss))
+            for solver in SOLVERS[loss] if PrototypeExplainer is not None else ():
+                self.keep(our_answer(task, loss, solver))
+
+    def keep(self, answer):
+        """Print and keep an answer."""
+        self.answers.append(answer)
+        print(answer.line(), flush=True)
+
+    def groups(self):
+        """Answers over the seeds, by data, loss and explainer."""
+        groups = {}
+        for one in self.answers:
+            groups.setdefault((one.task.name, one.loss, one.name), []).append(one)
+        return groups
+
+    def show_means(self):
+        """Print the means over the seeds."""
+        print("\n## Means over the seeds\n")
+        header(HEADER.replace(" seed |", " seeds |"))
+        for (data, loss, name), ones in self.groups().items():
+            told = (data, len(ones), loss, name, sum(len(one.X) for one in ones))
+            print("| " + " | ".join(map(str, told)) + " " + numbers(ones))
+
+    def show_asked(self):
+        """Print what was asked, and whether it was met."""
+        groups = self.groups()
+        print("\n## Asked (issue 6)\n")
+        for (data, loss, name), ones in groups.items():
+            if name != ALIBI and (data, loss, ALIBI) in groups:
+                compare(f"{data}, {loss}, {name}", ones, groups[data, loss, ALIBI])
+
+
+def compare(what, mine, peer):
+    """Print which of the things asked for a loss are met; costs over rows valid for both."""
+    both = np.concatenate([one.valid & other.valid for one, other in zip(mine, peer, strict=True)])
+    ratio = {name: mean_of(mine, name, both) / mean_of(peer, name, both) for name in MEASURES}
+    alone, batch = (mean_of(peer, "alone") / mean_of(mine, name) for name in ("alone", "together"))
+    if what.endswith("fista"):
+        verdict(batch >= 20, f"{what}: batch at least 20 x: {batch:.0f}")
+        if np.isfinite(ratio["en"]):
+            verdict(abs(ratio["en"] - 1) <= 0.05, f"{what}: EN within 5 %: {ratio['en']:.3f}")
+        return
+    least, slack, measures = asked_of(what)
+    verdict(alone >= least, f"{what}: one row at least {least} x: {alone:.0f}")
+    verdict(batch >= 1000, f"{what}: batch at least 1000 x: {batch:.0f}")
+    for name in measures:
+        verdict(ratio[name] <= slack, f"{what}: {name} at most {slack:g} x: {ratio[name]:.3f}")
+    valid = mean_of(mine, "valid")
+    needed = mean_of(peer, "valid") if ", A" in what or ", B" in what else 1.0
+    verdict(valid >= needed, f"{what}: valid at least {needed:.3f}: {valid:.3f}")
+
+
+def asked_of(what):
+    """How many times as fast one row is to be, what ratio of which measures is allowed."""
+    if what.startswith("adult"):
+        return 300, 1.0, ("cost",)
+    if what.startswith("breast cancer, C"):
+        return 300, 1.05, ("en", "im1", "im2")
+    return 100, 1.0, () if "forest" in what else ("en",)
+
+
+def verdict(met, detail):
+    """Print one thing asked."""
+    print(f"    {'PASS' if met else 'MISS'}  {detail}")
+
+
+def header(line):
+    """Print the head of a table."""
+    print(f"{line}\n" + "|" + "---|" * line.count(" |"))
+
+
+def main():
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="run parts whose name contains this")
+    parser.add_argument("--seeds", type=int, default=3, help="number of classifiers")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", InvalidCounterfactualWarning)
+    torch.set_num_threads(1)
+    run = Run(with_alibi=alibi_or_why_not() is None)
+    if PrototypeExplainer is None:
+        print("skcf has no PrototypeExplainer\n")
+    header(HEADER)
+    with threadpool_limits(1):
+        for make in (cancer, forest, adult):
+            seeds = range(arguments.seeds if make is not adult else 1)
+            for seed in seeds if arguments.only in make.__name__ else ():
+                made = make(seed)
+                for task in made if isinstance(made, list) else [made]:
+                    run.add(task)
+    run.show_means()
+    run.show_asked()
+
+
+if __name__ == "__main__":
+    main()
