@@ -351,7 +351,7 @@ class SkorchReader(Reader):
 
     def __init__(self, net, sample):
         self.net = net
-        labels = _checked_labels(net.predict(self._cast(sample)), len(sample))
+        labels = _checked_labels(self._ask(net.predict, sample), len(sample))
         scores = self.scores(sample)
         self.classes = np.asarray(getattr(net, "classes_", np.arange(scores.shape[1])))
         if np.any(codes_of(labels, self.classes) < 0):  # skorch predicts positions, not names
@@ -364,15 +364,22 @@ class SkorchReader(Reader):
         wide = first is not None and str(first.dtype) == "torch.float64"
         return rows.astype(np.float64 if wide else np.float32)
 
+    def _ask(self, method, rows):
+        """Call the net; its data loader draws a seed, which is none of the user's."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            return method(self._cast(rows))
+
     def labels(self, rows):
         """Class codes of encoded rows."""
         if np.isnan(rows).any():  # predict would turn NaN into the first class
             _best(self.scores(rows))
-        return codes_of(self.net.predict(self._cast(rows)), self.classes)
+        return codes_of(self._ask(self.net.predict, rows), self.classes)
 
     def scores(self, rows):
         """Scores of the classes on the logit scale, shape (n_rows, n_classes)."""
-        proba = np.asarray(self.net.predict_proba(self._cast(rows)), dtype=np.float64)
+        proba = np.asarray(self._ask(self.net.predict_proba, rows), dtype=np.float64)
         if proba.ndim == 1 or proba.shape[1] == 1:
             proba = np.column_stack([1 - proba.ravel(), proba.ravel()])
         return np.log(np.maximum(proba, np.finfo(np.float64).tiny))

@@ -925,3 +925,18 @@ def test_margin_of_written_rows_is_that_of_the_encoded_ones(model):
     assert_array_equal(oracle.margin_of(table, rows, target), oracle.margin(X[rows], rows, target))
     assert oracle.n_calls == before + 2
     assert len(oracle.margin_of(table.take([]), rows[:0], target[:0])) == 0
+
+
+def test_asking_a_net_leaves_torchs_global_seed_alone():
+    torch = pytest.importorskip("torch")
+    skorch = pytest.importorskip("skorch")
+    X, y = two_classes()
+    net = skorch.NeuralNetClassifier(torch.nn.Linear(X.shape[1], 2), max_epochs=1, verbose=0)
+    net.set_params(criterion=torch.nn.CrossEntropyLoss, train_split=None)
+    net.fit(X.astype(np.float32), y.astype(np.int64))
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    oracle = oracle_of(net, X)
+    oracle.labels(X, np.arange(len(X)))
+    oracle.margin(X, np.arange(len(X)), np.zeros(len(X), dtype=np.intp))
+    assert torch.equal(torch.get_rng_state(), before)

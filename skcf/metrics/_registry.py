@@ -37,10 +37,11 @@ BETTER_IF_GREATER = {
     "im1": False,
     "im2": False,
     "reconstruction_error": False,
+    "robustness": True,
 }
 """Functions of `skcf.metrics` that are about the counterfactuals of one explainer."""
 
-NEED_MORE = ("im1", "im2", "reconstruction_error")
+NEED_MORE = ("im1", "im2", "reconstruction_error", "robustness")
 """Those that must be given more than counterfactuals, a classifier and real rows."""
 
 VARIANTS = {

@@ -119,8 +119,7 @@ def robustness(
     estimator = _checked_estimator(estimator)
     check_positive(n_refits, "n_refits")
     pairs = read_pairs(X, X_cf, feature_space, status, reference=X_train)
-    with _torch_seeded(0):  # a net draws even where it is only asked
-        answers = Answers(estimator, pairs, target_class)
+    answers = Answers(estimator, pairs, target_class)
     training = _Training(answers, pairs.space, estimator, X_train, y_train)
     after = pairs.after.take(pairs.places)
     # one seed a refit: whatever the order in which they are done
