@@ -70,13 +70,13 @@ def search_weight(pairs, losses_of, c, c_steps, options, verbose=0):
     return found, np.isfinite(least), kept
 
 
-def minimise(pairs, losses_of, c, *, max_steps, learning_rate, tol, bar=None):
+def minimise(pairs, losses_of, c, *, max_steps, learning_rate, momentum, tol, bar=None):
     """Follow the loss downhill, and keep the cheapest valid iterate ([1]_, section 3.6).
 
     A gradient step of the smooth terms from the extrapolated point, whose length falls as
     ``learning_rate * sqrt(1 - t / max_steps)``; then changes smaller than beta are set to 0 and
     others shrunk by it, and the result is clipped to what is permitted; then the next point is
-    extrapolated by ``t / (t + 3)``. A row stops where it can no longer leave its start, or
+    extrapolated by ``(t + 1) / (t + 4)``. A row stops where it can no longer leave its start, or
     after ten steps shorter than `tol`.
 
     Parameters
@@ -91,6 +91,8 @@ def minimise(pairs, losses_of, c, *, max_steps, learning_rate, tol, bar=None):
         Number of steps.
     learning_rate : float
         Length of the first one.
+    momentum : bool
+        Whether points are extrapolated; without, this is ISTA.
     tol : float
         In coordinates.
     bar : tqdm.tqdm, default=None
@@ -113,7 +115,8 @@ def minimise(pairs, losses_of, c, *, max_steps, learning_rate, tol, bar=None):
     for t in range(max_steps):
         if not len(state.at):
             break
-        moved = state.step(t, learning_rate * np.sqrt(1 - t / max_steps))
+        inertia = (t + 1) / (t + 4) if momentum else 0.0
+        moved = state.step(learning_rate * np.sqrt(1 - t / max_steps), inertia)
         Z = state.rows()
         value = np.where(state.pairs.valid(Z), state.pairs.elastic_net(Z), np.inf)
         better = value < cost[state.at]
@@ -136,7 +139,7 @@ class _State:
         self.low, self.high = bounds(pairs, self.start)
         self.losses = losses_of(pairs, c)
 
-    def step(self, t, rate):
+    def step(self, rate, inertia):
         """One step of all rows; says how far each of them went."""
         weight = self.pairs.space.weight_
         grad = 2 * weight * (self.Y - self.start)
@@ -149,7 +152,7 @@ class _State:
         change = np.sign(change) * np.maximum(np.abs(change) - threshold, 0)
         new = np.clip(self.start + change, self.low, self.high)
         moved = np.nanmax(np.abs(new - self.U), axis=1, initial=0.0)
-        self.Y = new + t / (t + 3) * (new - self.U)
+        self.Y = new + inertia * (new - self.U)
         self.U = new
         return moved
 

@@ -109,6 +109,8 @@ class PrototypeExplainer(BaseCounterfactual):
     learning_rate_init : float, default=0.01
         Length of its first step, in units of the loss's gradient. Lengths fall to 0 as the
         square root of what is left.
+    momentum : bool, default=True
+        Whether FISTA extrapolates its iterates; without, it is ISTA.
     c_steps : int, default=1
         Number of weights of the prediction loss that FISTA tries, by bracketing and bisection.
     tol : float, default=1e-6
@@ -222,6 +224,7 @@ class PrototypeExplainer(BaseCounterfactual):
         "solver": [StrOptions({"auto", "path", "fista"})],
         "max_steps": [Interval(Integral, 1, None, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "momentum": ["boolean"],
         "c_steps": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "min_margin": [Interval(Real, 0, None, closed="left")],
@@ -253,6 +256,7 @@ class PrototypeExplainer(BaseCounterfactual):
         solver="auto",
         max_steps=1000,
         learning_rate_init=0.01,
+        momentum=True,
         c_steps=1,
         tol=1e-6,
         min_margin=1e-4,
@@ -278,6 +282,7 @@ class PrototypeExplainer(BaseCounterfactual):
         self.solver = solver
         self.max_steps = max_steps
         self.learning_rate_init = learning_rate_init
+        self.momentum = momentum
         self.c_steps = c_steps
         self.tol = tol
         self.min_margin = min_margin
@@ -435,6 +440,7 @@ class PrototypeExplainer(BaseCounterfactual):
         options = {
             "max_steps": self.max_steps,
             "learning_rate": self.learning_rate_init,
+            "momentum": self.momentum,
             "tol": self.tol,
         }
         c_steps = self.c_steps if self.c > 0 else 1
