@@ -77,7 +77,10 @@ def is_skorch_net(estimator):
 @contextmanager
 def evaluating(module):
     """Put a torch module in evaluation mode, and each of its parts back as it was."""
-    modes = [(part, part.training) for part in module.modules()]
+    modes = [(part, True) for part in module.modules() if part.training]
+    if not modes:
+        yield
+        return
     try:
         module.eval()
         yield

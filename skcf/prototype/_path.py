@@ -7,8 +7,9 @@ __all__ = ["follow_path", "minimiser"]
 MOST_BREAKPOINTS = 32
 """Of one pair, that are looked at; the others lie between two of them."""
 
-SECTIONS, ROUNDS = 15, 3
-"""Points between two that are asked at a time, and how often: the path is known to 1/4096 then."""
+SECTIONS = 31
+"""Points between two breakpoints that are asked about, once they are known: the path is known to
+a thousandth then, by two questions."""
 
 BLOCK_ELEMENTS = 2**24
 """Values of all candidates at a time: 128 MiB."""
@@ -68,8 +69,8 @@ def follow_path(pairs, endpoint):
 
     The path is that of the minimisers for all weights theta of the prototype loss. It starts at
     the row, takes up one feature after the other, and ends at the prototype. Of its
-    breakpoints, the first that is valid is found, then of points between that and the one
-    before, and so on. A path may cross the boundary several times between two breakpoints:
+    breakpoints, the first that is valid is found, then the first of points between that and the
+    one before. A path may cross the boundary several times between two breakpoints:
     the first crossing that is seen is taken.
 
     Parameters
@@ -114,12 +115,9 @@ class _Path:
         low, high, best, valid = self._first_valid(everyone, shares, with_endpoint=True)
         found[places[valid]], is_valid[places] = best[valid], valid
         looking = np.flatnonzero(valid & (high > low))
-        for _ in range(ROUNDS - 1):
-            inner = np.linspace(low[looking], high[looking], SECTIONS + 2, axis=1)[:, 1:-1]
-            new_low, new_high, best, valid = self._first_valid(looking, inner)
-            low[looking] = np.where(valid, np.fmax(new_low, low[looking]), inner[:, -1])
-            high[looking[valid]] = new_high[valid]
-            found[places[looking[valid]]] = best[valid]
+        inner = np.linspace(low[looking], high[looking], SECTIONS + 2, axis=1)[:, 1:-1]
+        *_, best, valid = self._first_valid(looking, inner)
+        found[places[looking[valid]]] = best[valid]
 
     def _first_valid(self, at, shares, with_endpoint=False):
         """The first valid of some points of each path, and the one before it."""
@@ -133,6 +131,5 @@ class _Path:
         valid = pairs.valid(Z).reshape(shape[:2])
         first = np.argmax(valid, axis=1)
         rows = np.arange(len(at))
-        before = np.where(first > 0, shares[rows, first - 1], np.nan)
-        before = np.where(np.isnan(before) & with_endpoint, 0.0, before)
+        before = np.where(first > 0, shares[rows, first - 1], 0.0)
         return before, shares[rows, first], Z.reshape(shape)[rows, first], valid[rows, first]

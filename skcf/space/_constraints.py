@@ -65,6 +65,7 @@ class Constraints:
         self.nominal = np.array([feature.kind == "category" for feature in features])
         self.categorical = sorted(permitted)
         self.numeric = np.array([j for j in range(len(features)) if j not in permitted], dtype=int)
+        self._is_number = np.isin(np.arange(len(features)), self.numeric)
         self.anchored = np.zeros(len(features), dtype=bool)
         for rule in self.implications.rules:
             self.anchored[rule.first] = rule.first in self.implications.linked
@@ -108,11 +109,11 @@ class Constraints:
         ndarray of float64, of the shape of `values`
         """
         projected = np.array(values, dtype=np.float64)
-        numbers = np.isin(feature, self.numeric)
+        numbers = self._is_number[feature]
         projected[..., numbers] = self._project_numeric(
             projected[..., numbers], reference[..., numbers], feature[numbers]
         )
-        for j in np.unique(feature[~numbers]):
+        for j in np.unique(feature[~numbers]) if not numbers.all() else ():
             project = self._project_nominal if self.nominal[j] else self._project_ordinal
             at = feature == j
             codes = projected[..., at]

@@ -33,33 +33,36 @@ class MoveCost:
         self.scale = scale
 
     def difference(self, j, x, y):
-        """Scaled difference of values of one feature; x and y broadcast."""
-        changed = x != y
-        if self.constraints.nominal[j]:
-            gaps = np.isnan(x) & np.isnan(y)
+        """Scaled difference of values of one feature, or of some numbers; x and y broadcast."""
+        is_category = np.ndim(j) == 0 and j in self.constraints.permitted
+        if is_category and self.constraints.nominal[j]:
+            changed, gaps = x != y, np.isnan(x) & np.isnan(y)
             return (changed & ~gaps if gaps.any() else changed).astype(np.float64)
         steps = np.abs(x - y)
         steps /= self.scale[j]
         placeless_x, placeless_y = np.isnan(x), np.isnan(y)
-        if j in self.constraints.permitted:  # an unseen category stands nowhere in the order
+        if is_category:  # an unseen category stands nowhere in the order
             placeless_x, placeless_y = placeless_x | (x < 0), placeless_y | (y < 0)
         if placeless_x.any() or placeless_y.any():
             steps = np.where(placeless_x | placeless_y, ~same(x, y), steps)
         return steps
 
     def share(self, j, x, y, metric):
-        """What one feature adds to the cost before the root; x and y broadcast."""
+        """What one feature, or each of some numbers, adds to the cost before the root."""
         share = self.difference(j, x, y)
         if metric != "cityblock":
             share *= share
-        if self.weight[j] != 1.0:
+        if np.any(self.weight[j] != 1.0):
             share *= self.weight[j]
         return share
 
     def shares(self, Z, reference, metric="cityblock"):
         """What each feature adds to the cost before the root, shape (n_rows, n_features)."""
-        columns = range(Z.shape[1])
-        return np.column_stack([self.share(j, reference[:, j], Z[:, j], metric) for j in columns])
+        shares, numbers = np.empty(Z.shape), self.constraints.numeric
+        shares[:, numbers] = self.share(numbers, reference[:, numbers], Z[:, numbers], metric)
+        for j in self.constraints.categorical:
+            shares[:, j] = self.share(j, reference[:, j], Z[:, j], metric)
+        return shares
 
     def between(self, Z, reference, metric="cityblock", exponent=1):
         """Cost of moving each reference row to its row of Z; infinite where forbidden."""

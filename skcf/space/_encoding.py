@@ -83,7 +83,8 @@ class Encoding:
         """
         floats = np.empty((table.n_rows, len(self.dtypes)))
         for feature in self.features:
-            floats[:, feature.positions] = np.column_stack(feature.as_floats(table))
+            for position, column in zip(feature.positions, feature.as_floats(table), strict=True):
+                floats[:, position] = column
         return floats
 
     def check_finite(self, Z, name=""):
