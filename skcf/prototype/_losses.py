@@ -2,7 +2,13 @@
 
 import numpy as np
 
-__all__ = ["AutoencoderLoss", "EncodedPrototypeLoss", "PredictionLoss", "PrototypeLoss"]
+__all__ = [
+    "AutoencoderLoss",
+    "EncodedPrototypeLoss",
+    "PredictionLoss",
+    "PrototypeLoss",
+    "lead_and_slope",
+]
 
 
 class PredictionLoss:
@@ -41,35 +47,43 @@ class PredictionLoss:
 
     def grad(self, U, Z):
         """Its gradient by the coordinates."""
-        pairs, oracle = self.pairs, self.pairs.oracle
-        asked = Z, pairs.rows, pairs.code
-        if pairs.space.constraints_.categorical:
-            lead, slope = self._with_axes(asked)
-        else:
-            answer = oracle.margin_and_grad(*asked, self.probabilities)
-            if answer is None:
-                answer = (
-                    oracle.margin(*asked, self.probabilities),
-                    oracle.central_differences(*asked, probabilities=self.probabilities),
-                )
-            lead, slope = answer[0], answer[1] * pairs.space.scale_
+        lead, slope = lead_and_slope(self.pairs, Z, self.probabilities)
         return -(self.c * (lead < self.kappa))[:, None] * slope
 
-    def _with_axes(self, asked):
-        """The same where some features have axes, along which the next categories are asked."""
-        oracle = self.pairs.oracle
-        answer = oracle.margin_and_swaps(*asked, self.probabilities)
-        if answer is None:
-            answer = (
-                oracle.margin(*asked, self.probabilities),
-                oracle.central_differences(*asked, probabilities=self.probabilities),
-                oracle.category_differences(*asked, self.probabilities),
-            )
-        lead, grad, swaps = answer
-        slope = grad * self.pairs.space.scale_
-        for j in self.pairs.space.constraints_.categorical:
-            slope[:, j] = slope_along(self.pairs.axes.axis(j), swaps[j], asked[0][:, j])
-        return lead, slope
+
+def lead_and_slope(pairs, Z, probabilities):
+    """By how much the target leads, and how that changes with the coordinates.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Rows and the classes that they are to get.
+    Z : ndarray of float64, shape (n_pairs, n_features)
+        Encoded rows to be asked about.
+    probabilities : bool
+        Whether the lead is one of probabilities, rather than of scores.
+
+    Returns
+    -------
+    lead : ndarray of float64, shape (n_pairs,)
+    slope : ndarray of float64, shape (n_pairs, n_features)
+        By finite differences where the classifier has no gradients; along the axes of categories,
+        between the next ones on both sides.
+    """
+    asked, oracle = (Z, pairs.rows, pairs.code), pairs.oracle
+    categorical = pairs.space.constraints_.categorical
+    ask = oracle.margin_and_swaps if categorical else oracle.margin_and_grad
+    answer = ask(*asked, probabilities)
+    if answer is None:
+        answer = (
+            oracle.margin(*asked, probabilities),
+            oracle.central_differences(*asked, probabilities=probabilities),
+            oracle.category_differences(*asked, probabilities) if categorical else {},
+        )
+    slope = answer[1] * pairs.space.scale_
+    for j in categorical:
+        slope[:, j] = slope_along(pairs.axes.axis(j), answer[2][j], Z[:, j])
+    return answer[0], slope
 
 
 def slope_along(position, change, code):

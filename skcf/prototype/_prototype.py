@@ -26,6 +26,7 @@ from skcf.prototype._problem import Pairs, elastic_net
 from skcf.prototype._prototypes import KDTrees, MeanEncodings
 from skcf.prototype._result import PrototypeResult
 from skcf.prototype._select import SELECTIONS, choose
+from skcf.prototype._sequential import minimise_linearised
 
 __all__ = ["PrototypeExplainer"]
 
@@ -101,9 +102,12 @@ class PrototypeExplainer(BaseCounterfactual):
         two (appendix D.2).
     alpha : float, default=1.0
         Power of the differences in MVDM.
-    solver : {"auto", "path", "fista"}, default="auto"
-        "fista": the algorithm of section 3.6. "path": all minima without prediction and
-        autoencoder loss, with training rows as prototypes. "auto": the path where it applies.
+    solver : {"auto", "path", "sequential", "fista"}, default="auto"
+        "fista": the algorithm of section 3.6. "path": all minima without prediction loss and
+        networks. "sequential": with the prediction loss on the logit scale, without networks: the
+        margin is a constraint, and c its multiplier, which is found; for classifiers with
+        gradients, or finite differences (an improvement of ours). "auto": "path" without
+        prediction loss and networks, "sequential" with that loss alone, else "fista".
     max_steps : int, default=1000
         Steps of FISTA.
     learning_rate_init : float, default=0.01
@@ -134,7 +138,7 @@ class PrototypeExplainer(BaseCounterfactual):
         The feature space, fitted on X.
     classes_ : ndarray of shape (n_classes,)
         The classifier's classes.
-    solver_ : {"path", "fista"}
+    solver_ : {"path", "sequential", "fista"}
         What "auto" has chosen.
     category_positions_ : dict of {str or int: dict of {object: float}}
         For each nominal feature, where its categories stand on its axis.
@@ -221,7 +225,7 @@ class PrototypeExplainer(BaseCounterfactual):
         "categorical_distance": [StrOptions(set(DISTANCES))],
         "embedding": [StrOptions(set(EMBEDDINGS))],
         "alpha": [Interval(Real, 0, None, closed="neither")],
-        "solver": [StrOptions({"auto", "path", "fista"})],
+        "solver": [StrOptions({"auto", "path", "sequential", "fista"})],
         "max_steps": [Interval(Integral, 1, None, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "momentum": ["boolean"],
@@ -319,14 +323,20 @@ class PrototypeExplainer(BaseCounterfactual):
             raise ValueError(
                 "c and theta are both 0: nothing draws rows to the target class. Set one of them."
             )
-        dense = {"c": self.c > 0, "encoder": self.encoder is not None}
-        dense["autoencoder"] = self._uses_autoencoder
-        in_the_way = [name for name, is_there in dense.items() if is_there]
-        if self.solver == "path" and in_the_way:
+        networks = {"encoder": self.encoder is not None, "autoencoder": self._uses_autoencoder}
+        in_the_way = [name for name, is_there in networks.items() if is_there]
+        if self.solver == "path":
+            in_the_way += ["c"] if self.c > 0 else []
+        if self.solver in ("path", "sequential") and in_the_way:
             raise ValueError(
-                f"solver='path' has no {' and no '.join(in_the_way)}: use 'fista' or 'auto'."
+                f"solver={self.solver!r} has no {' and no '.join(in_the_way)}: use 'fista' or "
+                "'auto'."
             )
-        return "fista" if self.solver == "fista" or in_the_way else "path"
+        if self.solver == "sequential" and self.c == 0:
+            raise ValueError("solver='sequential' finds the weight of the prediction loss: c > 0.")
+        if self.solver != "auto":
+            return self.solver
+        return "fista" if in_the_way else "sequential" if self.c > 0 else "path"
 
     @property
     def _uses_autoencoder(self):
@@ -396,6 +406,8 @@ class PrototypeExplainer(BaseCounterfactual):
         of, pairs, index, endpoint = self._pairs(Z, own, rows, oracle, n_prototypes)
         if self.solver_ == "fista":
             found, is_valid, c = self._by_fista(pairs)
+        elif self.solver_ == "sequential":
+            found, is_valid, c = minimise_linearised(pairs, self.theta)
         else:
             found, is_valid = follow_path(pairs, endpoint)
             c = np.zeros(len(pairs))
