@@ -70,6 +70,14 @@ class Constraints:
         for rule in self.implications.rules:
             self.anchored[rule.first] = rule.first in self.implications.linked
         self._narrow = [j for j in self.numeric if features[j].float_type is not np.float64]
+        self._is_free = self._is_number.all() and not (
+            self.integer.any()
+            or frozen.any()
+            or np.any(direction)
+            or self._narrow
+            or bounds
+            or self.implications
+        )
         self.low, self.high = np.full((2, len(features)), np.nan)
         for j in self.numeric:
             self.low[j], self.high[j] = representable(
@@ -91,6 +99,8 @@ class Constraints:
             implication lacks a rise of its second feature, that rises as much as is needed, or
             else the first one rises less.
         """
+        if self._is_free:  # searches project at every step
+            return np.clip(np.where(np.isnan(Z), reference, Z), self.low, self.high)
         projected = self.project_values(np.arange(len(self.frozen)), Z, reference)
         return self._with_implied(projected, reference) if self.implications else projected
 
