@@ -170,7 +170,7 @@ def test_gradient_of_the_encoded_prototype_loss(kind):
     given = given.get(kind, lambda: bowl)()
     pairs = problem(model, X)
     encoder = read_map(given, "encoder", pairs.Z, pairs.space)
-    assert {"torch": TorchMap, "affine": AffineMap, "asked": AskedMap}[kind] is type(encoder)
+    assert {"torch": TorchMap, "affine": AffineMap, "asked": AskedMap}[kind] is type(encoder.inner)
     prototype = encoder.values(X[: len(pairs)])
     loss = EncodedPrototypeLoss(replace(pairs, prototype=prototype), 3.0, encoder)
     U = pairs.start + np.random.default_rng(1).normal(0, 0.2, pairs.start.shape)
@@ -266,15 +266,15 @@ def test_affine_maps_are_found_out():
     space = FeatureSpace().fit(X)
     pca = PCA(3, whiten=True).fit(X)
     found = read_map(pca, "encoder", X, space)
-    assert type(found) is AffineMap
+    assert type(found.inner) is AffineMap
     assert_allclose(found.values(X), pca.transform(X), atol=1e-9)
     there_and_back = read_map(pca, "autoencoder", X, space, n_outputs=4)
-    assert type(there_and_back) is AffineMap
+    assert type(there_and_back.inner) is AffineMap
     assert_allclose(there_and_back.values(X), pca.inverse_transform(pca.transform(X)), atol=1e-9)
     constant = read_map(lambda Z: np.ones((len(Z), 2)), "encoder", X, space)
     assert_array_equal(constant.pullback(X, np.ones((len(X), 2))), 0)
     curved = make_pipeline(PolynomialFeatures(2)).fit(X)
-    assert type(read_map(curved, "encoder", X, space)) is AskedMap
+    assert type(read_map(curved, "encoder", X, space).inner) is AskedMap
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -306,6 +306,67 @@ def test_first_of_several_outputs_of_a_module_counts():
     found = TorchMap(Twice())
     assert_array_equal(found.values(Z), 2 * Z)
     assert_array_equal(found.pullback(Z, Z), 2 * Z)
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_maps_that_know_names_are_given_frames(container):
+    """Warnings of scikit-learn that names are missing are errors here."""
+    X = pd.DataFrame(iris()[0], columns=[*"abcd"])
+    X = X if container == "pandas" else pytest.importorskip("polars").from_pandas(X)
+    Z = np.asarray(X)
+    space, pca = FeatureSpace().fit(X), PCA(2).fit(X)
+    encoder = read_map(pca, "encoder", Z, space)
+    assert_allclose(encoder.values(Z), pca.transform(X), atol=1e-9)
+    curved = make_pipeline(PolynomialFeatures(2, include_bias=False), PCA(2)).fit(X)
+    asked = read_map(curved, "encoder", Z, space)
+    assert type(asked.inner) is AskedMap
+    assert_allclose(asked.values(Z), curved.transform(X))
+    plain = PCA(2).fit(Z)
+    assert_allclose(read_map(plain, "encoder", Z, space).values(Z), plain.transform(Z), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["torch", "affine", "asked"])
+def test_missing_values_enter_maps_as_medians(kind):
+    X, _, _ = iris()
+    given = {"torch": lambda: tiny_torch([4, 3, 4]), "affine": lambda: PCA(2).fit(X)}
+    given = given.get(kind, lambda: bowl)()
+    Z = X.copy()
+    Z[::7, 1] = np.nan
+    Z[1::11, 3] = np.nan
+    filled = np.where(np.isnan(Z), np.nanmedian(Z, axis=0), Z)
+    found = read_map(given, "encoder", Z, FeatureSpace().fit(X))
+    assert_array_equal(found.values(Z), found.values(filled))
+    V = np.ones(found.values(Z).shape)
+    grad, expected = found.pullback(Z, V), found.pullback(filled, V)
+    assert_array_equal(grad, np.where(np.isnan(Z), 0, expected))
+
+
+def test_missing_values_are_as_good_as_reconstructed():
+    X, _, model = iris()
+    pairs = problem(model, X)
+    autoencoder = read_map(PCA(2).fit(X), "autoencoder", X, pairs.space, n_outputs=4)
+    loss = AutoencoderLoss(pairs, 2.0, autoencoder)
+    U = pairs.start.copy()
+    U[:, 1] = np.nan
+    U[0, :] = np.nan
+    scale = pairs.space.scale_
+    residual = U - autoencoder.values(U * scale) / scale
+    assert_allclose(loss.value(U, None), 2 * np.nansum(residual**2, axis=1))
+    grad, expected = loss.grad(U, None), slope_of(lambda U: loss.value(U, None), U)
+    there = ~np.isnan(U)
+    assert_allclose(grad[there], expected[there], rtol=1e-5, atol=1e-6)
+    assert np.isfinite(grad).all()
+
+
+def test_torch_map_in_batches(monkeypatch):
+    found = TorchMap(tiny_torch([4, 3, 2]))
+    Z, V = iris()[0], np.random.default_rng(0).normal(size=(150, 2))
+    expected = found.values(Z), found.pullback(Z, V)
+    monkeypatch.setattr("skcf.prototype._maps.BATCH_ELEMENTS", 4 * 7)
+    assert_allclose(found.values(Z), expected[0], rtol=1e-12)
+    assert_allclose(found.pullback(Z, V), expected[1], rtol=1e-12)
+    assert found.values(Z[:0]).shape == (0, 2)
+    assert found.pullback(Z[:0], V[:0]).shape == (0, 4)
 
 
 # ----------------------------------------------------------------------- the minimum, closed form
