@@ -105,6 +105,8 @@ def choose_diverse(batch, of, found, n_wanted, is_spare=None):
     changed = ~same(found, batch.Z[of])
     order = np.lexsort((is_spare, cost, of))
     order = order[np.isfinite(cost[order])]
+    if not len(order):
+        return chosen
     rows, start = np.unique(of[order], return_index=True)
     for row, members in zip(rows, np.split(order, start[1:]), strict=True):
         picked = _pick(found[members], cost[members], changed[members], is_spare[members], n_wanted)

@@ -10,7 +10,13 @@ from pandas.testing import assert_frame_equal
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
-from skcf import ExactExplainer, FeatureSpace, InvalidCounterfactualWarning, NearestExplainer
+from skcf import (
+    ExactExplainer,
+    FeatureSpace,
+    InvalidCounterfactualWarning,
+    NearestExplainer,
+    PrototypeExplainer,
+)
 from skcf._diverse import _pick
 
 
@@ -159,3 +165,14 @@ def test_equal_candidates_are_picked_once():
     changed = np.array([[True, False]] * 3)
     picked = _pick(found, np.array([1.0, 1.0, 2.0]), changed, np.zeros(3, dtype=bool), 3)
     assert_array_equal(picked, [0, 2])
+
+
+@pytest.mark.parametrize("Explainer", [NearestExplainer, PrototypeExplainer])
+def test_rows_that_have_none_do_not_fail(doors, Explainer):
+    """Nothing may change, so there is nothing to choose from."""
+    frozen = FeatureSpace(immutable_features=["a", "b", "c"])
+    explainer = Explainer(three_doors, feature_space=frozen, target_class=1).fit(doors)
+    closed = doors[three_doors(doors)[:, 1] < 0][:4]
+    result = explain(explainer, closed, 3)
+    assert_array_equal(result.status, ["infeasible"] * 12)
+    assert_array_equal(result.X_cf, np.repeat(closed.to_numpy(), 3, axis=0))

@@ -187,7 +187,8 @@ class AutoencoderLoss:
 
     def _residual(self, U):
         scale = self.pairs.space.scale_
-        return U - self.autoencoder.values(U * scale) / scale
+        # what is missing is as good as reconstructed
+        return np.nan_to_num(U - self.autoencoder.values(U * scale) / scale)
 
     def grad(self, U, Z):
         """Its gradient by the coordinates."""

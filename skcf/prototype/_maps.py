@@ -2,21 +2,26 @@
 
 Paper 5 follows gradients through both. A torch module has them; a map that is affine (a PCA, a
 scaler, a linear net) has one for all rows, which is found by asking; any other is asked on both
-sides of each column.
+sides of each column. None of them need know of missing values: these enter as medians.
 """
 
+import warnings
 from functools import partial
 
 import numpy as np
 
 from skcf._classifiers import evaluating, is_torch_module
 from skcf._differences import BLOCK_ELEMENTS
+from skcf.space._containers import BACKENDS, Table
 from skcf.space._features import NumericFeature
 
 __all__ = ["read_map"]
 
 STEP = 1e-4
 """How far a map is asked on both sides of a column, as a share of its scale."""
+
+BATCH_ELEMENTS = 2**20
+"""Values that a module is given at a time: what it makes of them on its way takes more."""
 
 N_CHECKS = 16
 """Rows on which a map must be affine to be taken as that."""
@@ -48,15 +53,27 @@ def read_map(given, name, Z, space, n_outputs=None):
     Raises
     ------
     ValueError
-        If there are categories, or it gives what is not 2-D or not finite.
+        If there are categories, or it gives what is not 2-D, not finite or not one row a row.
     """
     _check_numbers(space, name)
+    typical = _medians(Z)
+    Z = np.where(np.isnan(Z), typical, Z)
     if is_torch_module(given):
         found = TorchMap(given)
     else:
-        found = _affine(_function(given, name), Z, space.scale_)
-    _check_output(found.values(Z[: max(2, N_CHECKS)]), name, n_outputs)
-    return found
+        found = AskedMap(_under_names(_function(given, name), given, space), space.scale_)
+    values = found.values(Z)
+    _check_output(values, len(Z), name, n_outputs)
+    if isinstance(found, AskedMap):
+        found = _affine(found, Z, values) or found
+    return FilledMap(found, typical)
+
+
+def _medians(Z):
+    """What stands for missing values; 0 in a column without any value."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nan_to_num(np.nanmedian(Z, axis=0))
 
 
 def _check_numbers(space, name):
@@ -70,12 +87,14 @@ def _check_numbers(space, name):
         )
 
 
-def _check_output(values, name, n_outputs):
+def _check_output(values, n_rows, name, n_outputs):
     """Refuse what a distance cannot be taken of."""
     if values.ndim != 2:
         raise ValueError(
             f"{name} must give a 2-D array, one row a row; got shape {values.shape}. Flatten it."
         )
+    if len(values) != n_rows:
+        raise ValueError(f"{name} must give one row a row; got {len(values)} rows for {n_rows}.")
     if n_outputs is not None and values.shape[1] != n_outputs:
         raise ValueError(
             f"{name} must give rows of {n_outputs} numbers, as it is given; got {values.shape[1]}."
@@ -103,19 +122,47 @@ def _there_and_back(transformer, X):
     return transformer.inverse_transform(transformer.transform(X))
 
 
-def _affine(function, Z, scale):
-    """The map as an affine one, if it is that, or as one that is asked."""
-    asked = AskedMap(function, scale)
-    values = asked.values(Z[:N_CHECKS])
-    if values.ndim != 2 or not np.isfinite(values).all():
-        return asked  # the check of its output says what is wrong
-    centre = np.median(Z, axis=0)
+def _under_names(function, given, space):
+    """A function that is given frames, where it knows the names of the columns."""
+    names = space.encoding_.names
+    if names is None or not hasattr(given, "feature_names_in_"):
+        return function
+    return partial(_of_frames, function, space.encoding_.backend_name, names)
+
+
+def _of_frames(function, backend, names, Z):
+    table = Table(BACKENDS["array"], list(Z.T)).converted(BACKENDS[backend], names)
+    return function(table.container())
+
+
+def _affine(asked, Z, values):
+    """The map as an affine one, if it is that; its values of rows without gaps tell."""
+    scale, centre = asked.scale, np.median(Z, axis=0)
     origin = asked.values(centre[None])[0]
     slope = (asked.values(centre + np.diag(scale)) - origin) / scale[:, None]
     affine = AffineMap(slope, origin - centre @ slope)
+    Z, values = Z[:N_CHECKS], values[:N_CHECKS]
     size = np.abs(values - origin).max() + np.abs(origin).max()
-    close = np.abs(affine.values(Z[:N_CHECKS]) - values).max() <= 1e-6 * max(size, 1e-12)
-    return affine if close else asked
+    close = np.abs(affine.values(Z) - values).max() <= 1e-6 * max(size, 1e-12)
+    return affine if close else None
+
+
+class FilledMap:
+    """A map of rows in which something typical is in the place of what is missing."""
+
+    def __init__(self, inner, typical):
+        self.inner, self.typical = inner, typical
+
+    def values(self, Z):
+        """Its values, shape (n_rows, n_outputs)."""
+        return self.inner.values(self._filled(Z))
+
+    def pullback(self, Z, V):
+        """Gradient of ``sum(V * values(Z))``; 0 for what is missing."""
+        return np.where(np.isnan(Z), 0.0, self.inner.pullback(self._filled(Z), V))
+
+    def _filled(self, Z):
+        return np.where(np.isnan(Z), self.typical, Z)
 
 
 class AffineMap:
@@ -165,13 +212,24 @@ class TorchMap:
 
     def values(self, Z):
         """Its values, shape (n_rows, n_outputs)."""
+        return self._in_batches(self._values, Z)
+
+    def pullback(self, Z, V):
+        """Gradient of ``sum(V * values(Z))``."""
+        return self._in_batches(self._pullback, Z, V)
+
+    def _in_batches(self, ask, Z, *more):
+        size = max(1, BATCH_ELEMENTS // max(1, Z.shape[1]))
+        firsts = range(0, max(1, len(Z)), size)
+        return np.concatenate([ask(*(a[i : i + size] for a in (Z, *more))) for i in firsts])
+
+    def _values(self, Z):
         import torch
 
         with evaluating(self.module), torch.no_grad():
             return self._of(self._batch(Z)).double().cpu().numpy()
 
-    def pullback(self, Z, V):
-        """Gradient of ``sum(V * values(Z))``."""
+    def _pullback(self, Z, V):
         import torch
 
         with evaluating(self.module), torch.inference_mode(False), torch.enable_grad():

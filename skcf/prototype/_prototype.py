@@ -180,8 +180,9 @@ class PrototypeExplainer(BaseCounterfactual):
     steps, the first of length 0.01. All losses are in units of the feature space's scale, which
     for standardised columns and ``scale="std"`` are those of the paper. Distances to prototypes
     leave out immutable features. Missing values stay as they are, unless the prototype itself is
-    taken. The elastic net that is compared over iterates is that of the row that is returned:
-    whole numbers, categories, and within the constraints.
+    taken; encoders and autoencoders get the training rows' medians in their place. The elastic net
+    that is compared over iterates is that of the row that is returned: whole numbers, categories,
+    and within the constraints.
 
     A candidate of the path that no prototype's path yields (no prototype is valid under the
     constraints) comes from the nearest allowed training row of the target class, as in
