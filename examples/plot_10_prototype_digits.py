@@ -69,8 +69,8 @@ prediction = {"c": 1, "kappa": 1}
 prototype = {"theta": 20, "encoder": encoder, "k": 5}
 reconstruction = {"autoencoder": autoencoder, "gamma": 10}
 losses = {
-    "A": {**prediction, "theta": 0, "c_steps": 8},
-    "B": {**prediction, "theta": 0, "c_steps": 8, **reconstruction},
+    "A": {**prediction, "theta": 0, "c_steps": 7},
+    "B": {**prediction, "theta": 0, "c_steps": 7, **reconstruction},
     "C": {**prediction, **prototype},
     "D": {**prediction, **prototype, **reconstruction},
     "E": prototype,
@@ -87,7 +87,7 @@ for name, parameters in losses.items():
         n_prototypes=1,
         beta=0.05,
         min_margin=1,
-        max_steps=400,
+        max_steps=300,
         **parameters,
     )
     results[name] = explainer.fit(X_train).explain(X_test[:20])
