@@ -11,6 +11,7 @@ import numpy as np
 
 from skcf._classifiers import evaluating, is_torch_module
 from skcf._differences import BLOCK_ELEMENTS
+from skcf.space._containers import BACKENDS, Table
 from skcf.space._features import NumericFeature
 
 __all__ = ["read_map"]
@@ -54,7 +55,8 @@ def read_map(given, name, Z, space, n_outputs=None):
     if is_torch_module(given):
         found = TorchMap(given)
     else:
-        found = _affine(_function(given, name), Z, space.scale_)
+        function = _named(_function(given, name), given, space.encoding_)
+        found = _affine(function, Z, space.scale_)
     _check_output(found.values(Z[: max(2, N_CHECKS)]), name, n_outputs)
     return found
 
@@ -101,6 +103,18 @@ def _function(given, name):
 
 def _there_and_back(transformer, X):
     return transformer.inverse_transform(transformer.transform(X))
+
+
+def _named(function, given, encoding):
+    """The same, of rows with the names that an estimator was fitted on: it warns without."""
+    if not hasattr(given, "feature_names_in_") or encoding.names is None:
+        return function
+    return partial(_of_frame, function, encoding)
+
+
+def _of_frame(function, encoding, Z):
+    rows = Table(BACKENDS["array"], list(Z.T))
+    return function(rows.converted(encoding.backend, encoding.names).container())
 
 
 def _affine(function, Z, scale):
