@@ -69,8 +69,8 @@ prediction = {"c": 1, "kappa": 1}
 prototype = {"theta": 20, "encoder": encoder, "k": 5}
 reconstruction = {"autoencoder": autoencoder, "gamma": 10}
 losses = {
-    "A": {**prediction, "theta": 0, "c_steps": 7},
-    "B": {**prediction, "theta": 0, "c_steps": 7, **reconstruction},
+    "A": {**prediction, "theta": 0, "c_steps": 6},
+    "B": {**prediction, "theta": 0, "c_steps": 6, **reconstruction},
     "C": {**prediction, **prototype},
     "D": {**prediction, **prototype, **reconstruction},
     "E": prototype,
@@ -87,10 +87,10 @@ for name, parameters in losses.items():
         n_prototypes=1,
         beta=0.05,
         min_margin=1,
-        max_steps=300,
+        max_steps=400,
         **parameters,
     )
-    results[name] = explainer.fit(X_train).explain(X_test[:20])
+    results[name] = explainer.fit(X_train).explain(X_test[:15])
 
 # %%
 # Two digits, what the losses make of them, and what the classifier calls the result. Below each
@@ -113,7 +113,7 @@ def reconstructed(picture):
 
 
 fig, axes = plt.subplots(4, 7, figsize=(8, 5.2), layout="constrained")
-for row, (above, below) in zip((10, 6), axes.reshape(2, 2, 7), strict=True):
+for row, (above, below) in zip((6, 10), axes.reshape(2, 2, 7), strict=True):
     pictures = {"original": X_test[row]}
     pictures |= {name: result.X_cf[row] for name, result in results.items()}
     for place, (name, picture) in enumerate(pictures.items()):
@@ -124,7 +124,7 @@ for row, (above, below) in zip((10, 6), axes.reshape(2, 2, 7), strict=True):
 plt.show()
 
 # %%
-# All twenty digits in numbers. The elastic net is what the change costs; "asked" is about how
+# All fifteen digits in numbers. The elastic net is what the change costs; "asked" is about how
 # many pictures the classifier had to decide. IM1 says whether a counterfactual is more like its
 # new class than like the old one (below 1 it is), IM2 whether its class describes it as well as
 # all digits do; both by autoencoders of the other half of the digits, which no explainer has
