@@ -67,8 +67,22 @@ html_theme_options = {
 }
 html_sidebars = {
     name: []
-    for name in ("index", "getting_started", "contract", "constraints", "nearest", "collective")
-} | {"glossary": [], "changelog": []}
+    for name in (
+        "index",
+        "getting_started",
+        "contract",
+        "constraints",
+        "nearest",
+        "exact",
+        "prototype",
+        "collective",
+        "metrics",
+        "tuning",
+        "pitfalls",
+        "glossary",
+        "changelog",
+    )
+}
 
 
 def write_math(translator, node, display):
