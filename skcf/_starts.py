@@ -25,14 +25,19 @@ class StartRows:
         The constraints and the cost.
     min_margin : float
         How far inside is well inside, on the logit scale. 0: every row is.
+
+    Attributes
+    ----------
+    is_safe : ndarray of bool, shape (n_rows,)
+        Which training rows are well inside of their class.
     """
 
     def __init__(self, Z, labels, oracle, targets, space, min_margin):
         self.space, self.targets = space, targets
-        self.safe = targets
+        self.safe, self.is_safe = targets, np.ones(len(Z), dtype=bool)
         if oracle.has_scores and min_margin > 0:
-            safe = oracle.margin(Z, np.arange(len(Z)), labels) >= min_margin
-            self.safe = TargetRows(Z[safe], labels[safe], space)
+            self.is_safe = oracle.margin(Z, np.arange(len(Z)), labels) >= min_margin
+            self.safe = TargetRows(Z[self.is_safe], labels[self.is_safe], space)
 
     def nearest(self, Z, own, rows, oracle, target, *, k, metric, n_jobs=None, verbose=0):
         """Find the nearest allowed rows of the target class.

@@ -182,7 +182,10 @@ def test_white_box_and_black_box_agree(asked):
         ({"autoencoder": "pca", "gamma": 0.0}, "path"),
         ({"solver": "path"}, "path"),
         ({"solver": "fista"}, "fista"),
-        ({"c": 1.0}, "fista"),
+        ({"c": 1.0}, "sequential"),
+        ({"c": 1.0, "theta": 0.0}, "sequential"),
+        ({"c": 1.0, "encoder": "pca"}, "fista"),
+        ({"c": 1.0, "solver": "fista"}, "fista"),
         ({"encoder": "pca"}, "fista"),
         ({"autoencoder": "pca"}, "fista"),
     ],
@@ -703,7 +706,7 @@ def test_k_does_not_matter_without_prototypes():
         ({"c": 1.0}, "no c:"),
         ({"encoder": "pca"}, "no encoder:"),
         ({"autoencoder": "pca"}, "no autoencoder:"),
-        ({"c": 1.0, "encoder": "pca"}, "no c and no encoder:"),
+        ({"c": 1.0, "encoder": "pca"}, "no encoder and no c:"),
     ],
 )
 def test_path_refuses_what_it_cannot_solve(setting, named):
@@ -789,7 +792,8 @@ def test_class_that_is_never_predicted():
     [
         {},
         {"solver": "fista", "theta": 20.0, "beta": 0.001, "max_steps": 60},
-        {"c": 1.0, "theta": 20.0, "beta": 0.001, "max_steps": 60},
+        {"c": 1.0, "theta": 20.0, "beta": 0.001},
+        {"solver": "fista", "c": 1.0, "theta": 20.0, "beta": 0.001, "max_steps": 60},
     ],
 )
 def test_a_row_for_which_nothing_is_found_does_not_fail_the_batch(setting):
@@ -810,7 +814,10 @@ def test_several_of_rows_that_have_none():
     """Nothing may change; and no prototype leads anywhere."""
     X, model = iris()
     frozen = FeatureSpace(immutable_features=list(X.columns))
-    for setting in ({"feature_space": frozen}, {"c": 1e-9, "theta": 0.0, "max_steps": 3}):
+    for setting in (
+        {"feature_space": frozen},
+        {"c": 1e-9, "theta": 0.0, "max_steps": 3, "solver": "fista"},
+    ):
         explainer = PrototypeExplainer(model, target_class=2, **setting).fit(X)
         result = explained(explainer, X[:4], n_counterfactuals=3)
         assert result.status.shape == (12,)

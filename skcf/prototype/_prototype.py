@@ -177,8 +177,10 @@ class PrototypeExplainer(BaseCounterfactual):
     of the explainer, and its rival the best other class; with ``target_class="other"`` it is the
     class of the prototype. Prototypes come from rows by the labels that the classifier predicts.
     The k-d tree gives the k-th nearest row among all training rows; k is 1. FISTA takes 1,000
-    steps, the first of length 0.01. All losses are in units of the feature space's scale, which
-    for standardised columns and ``scale="std"`` are those of the paper. Distances to prototypes
+    steps, the first of length 0.01. Prototypes are rows that are at least `min_margin` inside of
+    their class, all of a class that has fewer than k of these. All losses are in units of the
+    feature space's scale, which for standardised columns and ``scale="std"`` are those of the
+    paper. Distances to prototypes
     leave out immutable features. Missing values stay as they are, unless the prototype itself is
     taken; encoders and autoencoders get the training rows' medians in their place. The elastic net
     that is compared over iterates is that of the row that is returned: whole numbers, categories,
@@ -315,8 +317,11 @@ class PrototypeExplainer(BaseCounterfactual):
         self._describe_axes()
         self._encoder = self._read_network("encoder", Z)
         self._autoencoder = self._read_network("autoencoder", Z, n_outputs=Z.shape[1])
-        self._points = _Points(self._axes, Z, labels, space.constraints_.frozen, self._encoder)
         self._starts = StartRows(Z, labels, oracle, self._targets, space, self.min_margin)
+        rows = _well_inside(self._starts.is_safe, labels, self.k)
+        frozen = space.constraints_.frozen
+        self._points = _Points(self._axes, Z[rows], labels[rows], frozen, self._encoder)
+        self._rows_of_points = rows
 
     def _settled_solver(self):
         """What "auto" comes down to; refuses what cannot be solved."""
@@ -429,6 +434,7 @@ class PrototypeExplainer(BaseCounterfactual):
         if self.encoder is None:
             endpoint = constraints.project(points.Z[index], Z[of])
             place = self._axes.place(endpoint)
+            index = self._rows_of_points[index]
         return of, self._problem(oracle, Z[of], rows[of], code, place), index, endpoint
 
     def _problem(self, oracle, Z, rows, code, prototype):
@@ -503,6 +509,16 @@ class PrototypeExplainer(BaseCounterfactual):
             "prototype_index": np.full(n_rows, -1),
             "c": np.full(n_rows, np.nan),
         }
+
+
+def _well_inside(is_safe, labels, k):
+    """Rows that may be prototypes: all of a class that has fewer than k far enough inside."""
+    kept = is_safe.copy()
+    for code in np.unique(labels):
+        own = labels == code
+        if np.sum(is_safe & own) < k:
+            kept |= own
+    return np.flatnonzero(kept)
 
 
 @dataclass
