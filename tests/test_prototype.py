@@ -776,6 +776,22 @@ def test_estimators_without_what_is_asked_for():
         PrototypeExplainer(model, encoder=PCA(2)).fit(X)
 
 
+@pytest.mark.parametrize("setting", [{}, {"solver": "fista", "beta": 0.001, "max_steps": 60}])
+def test_labels_alone_have_no_margin_to_keep(setting):
+    X, model = iris()
+    results = [
+        explained(
+            PrototypeExplainer(
+                labels_of(model), target_class=1, min_margin=least, theta=20.0, **setting
+            ).fit(X, model.predict(X)),
+            X,
+        )
+        for least in (1e-4, 5.0)
+    ]
+    assert (results[0].status == "found").any()
+    assert_frame_equal(results[0].X_cf, results[1].X_cf)
+
+
 def test_class_that_is_never_predicted():
     X, _ = iris()
     stump = DecisionTreeClassifier(max_leaf_nodes=2, random_state=0)
