@@ -553,6 +553,27 @@ def test_constraints_hold_on_every_row(setting, refine):
     assert_array_equal(explainer.feature_space_.feasible(old, new), True)
 
 
+def test_last_resort_of_the_path():
+    """Where no prototype leads to anything: all that real rows and the constraints make valid."""
+    X, model = people()
+    space = FeatureSpace(
+        change_direction={"age": 1, "hours": -1},
+        permitted_range={"income": (0, 2500)},
+        immutable_features=["owner"],
+    )
+    explainer = PrototypeExplainer(model, target_class="yes", feature_space=space).fit(X)
+    result = explained(explainer, X)
+    found = result.status == "found"
+    stranded = found & (result.prototype_index < 0)
+    assert stranded.sum() > 10
+    assert (model.predict(result.X_cf[stranded]) == "yes").all()
+    assert explainer.feature_space_.feasible(X[stranded], result.X_cf[stranded]).all()
+    expected = by_hand(explainer, X, result.X_cf, explainer.beta)
+    assert_allclose(result.elastic_net[stranded], expected[stranded])
+    nearest = NearestExplainer(model, target_class="yes", feature_space=space, refine=False)
+    assert_array_equal(result.status, explained(nearest.fit(X), X).status)
+
+
 # ----------------------------------------------------------------- same again, containers, pickling
 
 
