@@ -556,6 +556,27 @@ def test_constraints_hold_on_every_row(setting, refine):
     assert_array_equal(explainer.feature_space_.feasible(old, new), True)
 
 
+def test_last_resort_of_the_path():
+    """Where no prototype leads to anything: all that real rows and the constraints make valid."""
+    X, model = people()
+    space = FeatureSpace(
+        change_direction={"age": 1, "hours": -1},
+        permitted_range={"income": (0, 2500)},
+        immutable_features=["owner"],
+    )
+    explainer = PrototypeExplainer(model, target_class="yes", feature_space=space).fit(X)
+    result = explained(explainer, X)
+    found = result.status == "found"
+    stranded = found & (result.prototype_index < 0)
+    assert stranded.sum() > 10
+    assert (model.predict(result.X_cf[stranded]) == "yes").all()
+    assert explainer.feature_space_.feasible(X[stranded], result.X_cf[stranded]).all()
+    expected = by_hand(explainer, X, result.X_cf, explainer.beta)
+    assert_allclose(result.elastic_net[stranded], expected[stranded])
+    nearest = NearestExplainer(model, target_class="yes", feature_space=space, refine=False)
+    assert_array_equal(result.status, explained(nearest.fit(X), X).status)
+
+
 # ----------------------------------------------------------------- same again, containers, pickling
 
 
@@ -777,6 +798,22 @@ def test_estimators_without_what_is_asked_for():
         PrototypeExplainer(model, autoencoder=3).fit(X)
     with pytest.raises(NotFittedError):
         PrototypeExplainer(model, encoder=PCA(2)).fit(X)
+
+
+@pytest.mark.parametrize("setting", [{}, {"solver": "fista", "beta": 0.001, "max_steps": 60}])
+def test_labels_alone_have_no_margin_to_keep(setting):
+    X, model = iris()
+    results = [
+        explained(
+            PrototypeExplainer(
+                labels_of(model), target_class=1, min_margin=least, theta=20.0, **setting
+            ).fit(X, model.predict(X)),
+            X,
+        )
+        for least in (1e-4, 5.0)
+    ]
+    assert (results[0].status == "found").any()
+    assert_frame_equal(results[0].X_cf, results[1].X_cf)
 
 
 def test_class_that_is_never_predicted():

@@ -71,7 +71,9 @@ class Pairs:
     def valid(self, found):
         """Tell which encoded rows are as far inside of their class as they are to be."""
         margin = self.oracle.margin(found, self.rows, self.code)
-        return (margin >= self.min_margin) & (margin > 0)
+        # labels alone tell of no distance
+        least = self.min_margin if self.oracle.has_scores else 0.0
+        return (margin >= least) & (margin > 0)
 
     def elastic_net(self, found):
         """Weighted ``beta * L1 + L2**2`` of the changes, in coordinates, shape (n_pairs,)."""

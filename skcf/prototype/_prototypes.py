@@ -7,9 +7,6 @@ from skcf._targets import OTHER
 
 __all__ = ["KDTrees", "MeanEncodings"]
 
-LEAST_TREE_ROWS = 200
-"""Rows from which on scipy's tree is quicker than all distances."""
-
 
 class ClassPoints:
     """Points of training rows, by class, and the nearest of them.
