@@ -829,7 +829,6 @@ def test_class_that_is_never_predicted():
     [
         {},
         {"solver": "fista", "theta": 20.0, "beta": 0.001, "max_steps": 60},
-        {"c": 1.0, "theta": 20.0, "beta": 0.001},
         {"solver": "fista", "c": 1.0, "theta": 20.0, "beta": 0.001, "max_steps": 60},
     ],
 )
