@@ -32,7 +32,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skcf import FeatureSpace, InvalidCounterfactualWarning, NearestExplainer
 from skcf._classifiers import read_classifier
 from skcf._oracle import Oracle
-from skcf._shortcut import LinearShortcut, Shortcut
+from skcf._shortcut import LinearShortcut, NetShortcut, Shortcut
 
 TEXT = ["job", "sex"]
 NUMBERS = ["age", "income", "hours"]
@@ -90,7 +90,7 @@ FINALS = [
     (RandomForestClassifier(20, random_state=0), Shortcut),
     (GradientBoostingClassifier(n_estimators=20, random_state=0), Shortcut),
     (HistGradientBoostingClassifier(max_iter=20), Shortcut),
-    (MLPClassifier((8,), max_iter=100, random_state=0), Shortcut),
+    (MLPClassifier((8,), max_iter=100, random_state=0), NetShortcut),
 ]
 of_finals = pytest.mark.parametrize("final, kind", FINALS, ids=lambda f: type(f).__name__)
 
@@ -341,3 +341,26 @@ def test_what_is_not_refined_has_no_need_of_it(people):
     for refine, has_one in ((True, True), ("quick", True), (False, False)):
         explainer = NearestExplainer(model, target_class="yes", refine=refine).fit(X)
         assert (explainer._reader.shortcut is not None) == has_one
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("named", [False, True], ids=["array", "frame"])
+def test_bare_nets_are_asked_past_their_checks(activation, n_classes, named):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 4))
+    y = np.digitize(X[:, 0] + X[:, 1] ** 2 - X[:, 2], [0.5, 2.0][: n_classes - 1])
+    X = pd.DataFrame(X, columns=list("abcd")) if named else X
+    net = MLPClassifier((7, 5), activation=activation, solver="lbfgs", alpha=1e-2, random_state=0)
+    net.fit(X, y)
+    assert_same_margins(net, X, kind=NetShortcut)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_threshold_on_a_net():
+    X, y = mixed_population(150, missing=False)
+    X = X[NUMBERS]
+    net = make_pipeline(StandardScaler(), MLPClassifier((6,), max_iter=80, random_state=0))
+    model = FixedThresholdClassifier(net, threshold=0.7, pos_label="yes").fit(X, y)
+    assert_same_margins(model, X, kind=NetShortcut)
