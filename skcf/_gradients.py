@@ -2,17 +2,27 @@
 
 The preprocessing of a pipeline enters as an `Embedding`; the final model behind it is one of
 the families of `FAMILIES`. A new family is one function there, which takes a fitted model and
-returns a `LinearModel` or a `TorchModel`. Whatever it returns is compared with the
+returns a `LinearModel`, a `NetModel` or a `TorchModel`. Whatever it returns is compared with the
 classifier's own scores before it is used.
 """
 
+from functools import partial
+
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from skcf._classifiers import as_taken, evaluating
 from skcf._embedding import KeptValues, learn_embedding, sample_of, split_classifier
 
-__all__ = ["FAMILIES", "Gradients", "LinearModel", "TorchModel", "known_model", "read_gradients"]
+__all__ = [
+    "FAMILIES",
+    "Gradients",
+    "LinearModel",
+    "NetModel",
+    "TorchModel",
+    "known_model",
+    "read_gradients",
+]
 
 
 def read_gradients(reader, space, table):
@@ -48,7 +58,7 @@ class Gradients:
     ----------
     embedding : Embedding
         How encoded rows enter the final model.
-    model : LinearModel or TorchModel
+    model : LinearModel, NetModel or TorchModel
         The final model.
     """
 
@@ -148,18 +158,95 @@ class LinearModel:
 
     def margin_and_grad(self, x, target, probabilities=False):
         """Margins, and their gradients by what enters."""
-        scores, at = self.scores(x), np.arange(len(x))
-        others = scores.copy()
-        others[at, target] = -np.inf
-        rival = others.argmax(axis=1)
-        if not probabilities:
-            return scores[at, target] - scores[at, rival], self.coef[target] - self.coef[rival]
-        shares = softmax(scores, axis=1)
-        mean, own, other = shares @ self.coef, shares[at, target], shares[at, rival]
-        grad = own[:, None] * (self.coef[target] - mean) - other[:, None] * (
-            self.coef[rival] - mean
-        )
-        return own - other, grad
+        margin, weight = _lead_of(self.scores(x), target, probabilities)
+        return margin, weight @ self.coef
+
+
+class NetModel:
+    """Scores of scikit-learn's MLP, with gradients by going back through its layers.
+
+    Its log-odds are what stands before the last nonlinearity.
+
+    Parameters
+    ----------
+    coefs, intercepts : list of ndarray of float64
+        Of its layers.
+    activation : {"identity", "logistic", "tanh", "relu"}
+        Between them.
+
+    Attributes
+    ----------
+    offset : ndarray of float64, shape (n_classes,), or 0.0
+        What is taken off the scores.
+    eps : float
+        Relative spacing of the floats that it works with.
+    """
+
+    offset = 0.0
+    eps = float(np.finfo(np.float64).eps)
+
+    def __init__(self, coefs, intercepts, activation):
+        self.layers = list(zip(coefs, intercepts, strict=True))
+        self.activation = activation
+
+    def scores(self, x):
+        """Scores of the classes, shape (n, n_classes)."""
+        return self._scores(self._outputs(x)[-1])
+
+    def _scores(self, logits):
+        if logits.shape[1] == 1:  # for the second of two
+            logits = np.hstack([np.zeros_like(logits), logits])
+        return logits - self.offset
+
+    def _outputs(self, x):
+        """What comes out of each layer."""
+        activate, outputs = ACTIVATIONS[self.activation][0], []
+        for coef, intercept in self.layers:
+            x = (activate(outputs[-1]) if outputs else x) @ coef + intercept
+            outputs.append(x)
+        return outputs
+
+    def margin_and_grad(self, x, target, probabilities=False):
+        """Margins, and their gradients by what enters."""
+        outputs, slope_at = self._outputs(x), ACTIVATIONS[self.activation][1]
+        margin, weight = _lead_of(self._scores(outputs[-1]), target, probabilities)
+        grad = weight[:, weight.shape[1] - outputs[-1].shape[1] :]
+        for (coef, _), before in zip(self.layers[:0:-1], outputs[-2::-1], strict=True):
+            grad = (grad @ coef.T) * slope_at(before)
+        return margin, grad @ self.layers[0][0].T
+
+
+def _lead_of(scores, target, probabilities):
+    """By how much the target leads, and how much each score adds to it."""
+    at, others = np.arange(len(scores)), scores.copy()
+    others[at, target] = -np.inf
+    rival = others.argmax(axis=1)
+    weight = np.zeros(scores.shape)
+    if not probabilities:
+        weight[at, target], weight[at, rival] = 1.0, -1.0
+        return scores[at, target] - scores[at, rival], weight
+    shares = softmax(scores, axis=1)
+    own, other = shares[at, target], shares[at, rival]
+    weight[at, target], weight[at, rival] = own, -other
+    return own - other, weight - (own - other)[:, None] * shares
+
+
+def _logistic_slope(z):
+    share = expit(z)
+    return share * (1 - share)
+
+
+def _tanh_slope(z):
+    return 1 - np.tanh(z) ** 2
+
+
+ACTIVATIONS = {
+    "identity": (np.positive, np.ones_like),
+    "logistic": (expit, _logistic_slope),
+    "tanh": (np.tanh, _tanh_slope),
+    "relu": (partial(np.maximum, 0), partial(np.less, 0)),
+}
+"""Activations of scikit-learn's nets, and their slopes."""
 
 
 class TorchModel:
@@ -257,21 +344,10 @@ def _linear_svm(model):
 
 
 def _perceptrons(model):
-    """scikit-learn's MLP; its log-odds are what stands before the last nonlinearity."""
-    import torch
-
-    kinds = {"identity": "Identity", "logistic": "Sigmoid", "tanh": "Tanh", "relu": "ReLU"}
-    if model.out_activation_ not in ("logistic", "softmax") or model.activation not in kinds:
+    """scikit-learn's MLP, but for regression or several labels."""
+    if model.out_activation_ not in ("logistic", "softmax") or model.activation not in ACTIVATIONS:
         return None
-    layers = []
-    for coef, intercept in zip(model.coefs_, model.intercepts_, strict=True):
-        # no random start: the seed of the user is not touched
-        layer = torch.nn.utils.skip_init(torch.nn.Linear, *coef.shape, dtype=torch.float64)
-        with torch.no_grad():
-            layer.weight.copy_(torch.tensor(coef.T, dtype=torch.float64))
-            layer.bias.copy_(torch.tensor(intercept, dtype=torch.float64))
-        layers += [layer, getattr(torch.nn, kinds[model.activation])()]
-    return TorchModel(torch.nn.Sequential(*layers[:-1]).requires_grad_(False))
+    return NetModel(model.coefs_, model.intercepts_, model.activation)
 
 
 def _net(net):
@@ -308,7 +384,7 @@ def known_model(final):
 
     Returns
     -------
-    LinearModel, TorchModel or None
+    LinearModel, NetModel, TorchModel or None
         None for models of no known family.
     """
     for kind in type(final).__mro__:

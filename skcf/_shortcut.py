@@ -6,24 +6,14 @@ preprocessing is an `Embedding`, rows enter the final model without it: the scor
 for rounding. What is returned in the end is always asked about in full.
 """
 
-from functools import partial
-
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax
-from sklearn.neural_network import MLPClassifier
+from scipy.special import log_softmax
 
 from skcf._classifiers import EstimatorReader
 from skcf._embedding import KeptValues, learn_embedding, sample_of, split_classifier
-from skcf._gradients import LinearModel, known_model
+from skcf._gradients import LinearModel, NetModel, known_model
 
 __all__ = ["Shortcut", "read_shortcut"]
-
-ACTIVATIONS = {
-    "identity": np.positive,
-    "logistic": expit,
-    "tanh": np.tanh,
-    "relu": partial(np.maximum, 0),
-}
 
 
 def read_shortcut(reader, space, table):
@@ -46,7 +36,8 @@ def read_shortcut(reader, space, table):
     if not (isinstance(reader, EstimatorReader) and reader.has_scores):
         return None
     steps, final = split_classifier(reader)
-    is_net = isinstance(final, MLPClassifier)
+    model = known_model(final) if hasattr(final, "coef_") or hasattr(final, "coefs_") else None
+    is_net = isinstance(model, NetModel)
     named = hasattr(final, "feature_names_in_")
     if not is_net and (named or not steps):
         return None  # it wants the names that its preprocessing gives; or there is nothing to save
@@ -54,11 +45,10 @@ def read_shortcut(reader, space, table):
     if embedding is None:
         return None
     shortcuts = [Shortcut(embedding, reader, final)] if steps and not named else []
-    model = known_model(final) if hasattr(final, "coef_") else None
     if isinstance(model, LinearModel):
         shortcuts.insert(0, LinearShortcut(embedding, reader, model))
     if is_net:
-        shortcuts.insert(0, NetShortcut(embedding, reader, final))
+        shortcuts.insert(0, NetShortcut(embedding, reader, model))
     return next((one for one in shortcuts if one.reproduces(space, sample_of(table))), None)
 
 
@@ -144,26 +134,17 @@ class NetShortcut(Shortcut):
         How encoded rows enter the net.
     reader : EstimatorReader
         Knows what a threshold takes off the scores.
-    net : MLPClassifier
-        Fitted.
+    model : NetModel
+        The net.
     """
 
-    def __init__(self, embedding, reader, net):
-        super().__init__(embedding, reader, net)
-        self._layers = list(zip(net.coefs_, net.intercepts_, strict=True))
-        self._activation = ACTIVATIONS.get(net.activation)
-        self._is_logistic = net.out_activation_ == "logistic"
+    def __init__(self, embedding, reader, model):
+        super().__init__(embedding, reader, model)
+        self._model = model
 
     def scores(self, Z, kept, rows):
         """Scores of the classes on the logit scale, see `Shortcut.scores`."""
-        x = self.embedding(Z, kept, rows)
-        for coef, intercept in self._layers[:-1]:
-            x = self._activation(x @ coef + intercept)
-        coef, intercept = self._layers[-1]
-        logits = x @ coef + intercept
-        if self._is_logistic:
-            logits = np.hstack([-logits, logits])
-            return log_expit(logits) - self._reader.offset
+        logits = self._model.scores(self.embedding(Z, kept, rows))
         return log_softmax(logits, axis=1) - self._reader.offset
 
 
