@@ -481,8 +481,8 @@ class PrototypeExplainer(BaseCounterfactual):
 
     def _pool(self, pairs, of, index, found, c):
         """Candidates, with what is needed to choose among them."""
-        remoteness = np.zeros(len(of))
-        if self.select != "cheapest":
+        remoteness, is_choice = np.zeros(len(of)), len(np.unique(of)) < len(of)
+        if is_choice and self.select != "cheapest":
             remoteness = self._points.remoteness(found, pairs.code)
         return _Pool(of, found, pairs.code, index, c, pairs.elastic_net(found), remoteness)
 
