@@ -111,10 +111,13 @@ class MeanEncodings(ClassPoints):
             _, index = self.nearest(queries[rows], code, k * n_prototypes)
             n_lots = index.shape[1] // k
             members = self.points[index[:, : n_lots * k]]
-            means = members.reshape(len(rows), n_lots, k, -1).mean(axis=2)
+            width = self.points.shape[1]  # cannot be inferred where all rows are of this class
+            means = members.reshape(len(rows), n_lots, k, width).mean(axis=2)
             distance = np.linalg.norm(means - queries[rows, None], axis=2)
             of = np.repeat(rows, n_lots)
-            lots.append((of, distance.ravel(), means.reshape(len(of), -1), np.full(len(of), code)))
+            lots.append(
+                (of, distance.ravel(), means.reshape(len(of), width), np.full(len(of), code))
+            )
         of, distance, mean, code = (np.concatenate(parts) for parts in zip(*lots, strict=True))
         kept = _first_of_each(of, distance, n_prototypes)
         return of[kept], mean[kept], code[kept], np.full(len(kept), -1)
