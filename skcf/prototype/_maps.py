@@ -18,6 +18,9 @@ __all__ = ["read_map"]
 STEP = 1e-4
 """How far a map is asked on both sides of a column, as a share of its scale."""
 
+BATCH_ELEMENTS = 2**16
+"""Values that a torch module is given at a time: 83 images of 28 by 28 pixels."""
+
 N_CHECKS = 16
 """Rows on which a map must be affine to be taken as that."""
 
@@ -41,9 +44,7 @@ def read_map(given, name, Z, space, n_outputs=None):
 
     Returns
     -------
-    object
-        With ``values(Z)`` of shape (n_rows, n_outputs) and ``pullback(Z, V)``, the gradient of
-        ``sum(V * values(Z))`` by Z.
+    Map
 
     Raises
     ------
@@ -118,7 +119,38 @@ def _affine(function, Z, scale):
     return affine if close else asked
 
 
-class AffineMap:
+class Map:
+    """Numbers made of rows of numbers, and how they change with the rows."""
+
+    def values(self, Z):
+        """Its values, shape (n_rows, n_outputs)."""
+        raise NotImplementedError
+
+    def pullback(self, Z, V):
+        """Gradient of ``sum(V * values(Z))`` by Z."""
+        raise NotImplementedError
+
+    def residual_pullback(self, Z, residual_of):
+        """Gradient by Z where what the values are weighted with depends on the values.
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows.
+        residual_of : callable
+            Takes the values of some rows, and which rows these are (a slice), to weights V.
+
+        Returns
+        -------
+        V : ndarray of float64, shape (n_rows, n_outputs)
+        grad : ndarray of float64, shape (n_rows, n_features)
+            Of ``sum(V * values(Z))``, with V held fixed.
+        """
+        V = residual_of(self.values(Z), slice(0, len(Z)))
+        return V, self.pullback(Z, V)
+
+
+class AffineMap(Map):
     """A map that is a matrix product and a shift."""
 
     def __init__(self, slope, intercept):
@@ -133,7 +165,7 @@ class AffineMap:
         return V @ self.slope.T
 
 
-class AskedMap:
+class AskedMap(Map):
     """Any map, with gradients by central differences."""
 
     def __init__(self, function, scale):
@@ -157,8 +189,12 @@ class AskedMap:
         return grad
 
 
-class TorchMap:
-    """A torch module, with gradients by autograd, in the dtype of its parameters."""
+class TorchMap(Map):
+    """A torch module, with gradients by autograd, in the dtype of its parameters.
+
+    It is asked about some rows at a time: what a convolution keeps of an image for its gradient
+    is a hundred times the image, and larger than any cache for all rows together.
+    """
 
     def __init__(self, module):
         self.module = module
@@ -168,17 +204,30 @@ class TorchMap:
         import torch
 
         with evaluating(self.module), torch.no_grad():
-            return self._of(self._batch(Z)).double().cpu().numpy()
+            parts = [self._of(self._batch(Z[b])).double().cpu().numpy() for b in _batches(Z)]
+        return np.concatenate(parts)
 
     def pullback(self, Z, V):
         """Gradient of ``sum(V * values(Z))``."""
+        return self.residual_pullback(Z, lambda values, b: V[b])[1]
+
+    def residual_pullback(self, Z, residual_of):
+        """Gradient, with a single pass through the module for it and its values."""
         import torch
 
         with evaluating(self.module), torch.inference_mode(False), torch.enable_grad():
-            batch = self._batch(Z).requires_grad_()
-            out = self._of(batch.clone())
-            (grad,) = torch.autograd.grad((out * self._batch(V)).sum(), batch)
-        return grad.double().cpu().numpy()
+            parts = [self._residual_pullback(Z[b], b, residual_of) for b in _batches(Z)]
+        V, grad = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return V, grad
+
+    def _residual_pullback(self, Z, b, residual_of):
+        import torch
+
+        batch = self._batch(Z).requires_grad_()
+        out = self._of(batch.clone())
+        V = residual_of(out.detach().double().cpu().numpy(), b)
+        (grad,) = torch.autograd.grad(out, batch, self._batch(V).to(out.dtype))
+        return V, grad.double().cpu().numpy()
 
     def _of(self, batch):
         out = self.module(batch)
@@ -189,3 +238,9 @@ class TorchMap:
 
         like = next(iter(self.module.parameters()), torch.empty(0))
         return torch.tensor(Z, dtype=like.dtype, device=like.device)
+
+
+def _batches(Z):
+    """Rows that a module is asked about at a time, running; once where there are none."""
+    size = max(1, BATCH_ELEMENTS // max(1, Z.shape[1]))
+    return [slice(i, min(i + size, len(Z))) for i in range(0, max(1, len(Z)), size)]
