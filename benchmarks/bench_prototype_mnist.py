@@ -146,6 +146,7 @@ class Study:
     def __init__(self, arguments):
         self.folder = Path(arguments.cache) / f"seed{arguments.seed}"
         self.seed, self.max_steps = arguments.seed, arguments.max_steps
+        self.momentum = not arguments.no_momentum
         X, y, self.X_test, self.y_test = mnist_rows()
         self.nets = Nets(X, y, arguments.seed, arguments.cache)
         # a page full of ink, nobody's neighbour, gives each pixel the range and so the scale 1
@@ -176,6 +177,7 @@ class Study:
             n_prototypes=1,
             select="cheapest",
             solver="fista",
+            momentum=self.momentum,
             random_state=self.seed,
             **{"c": c, "max_steps": self.max_steps, **settings},
         ).fit(self.X_train)
@@ -188,7 +190,8 @@ class Study:
 
     def answer(self, loss, k=K):
         """What a loss gives, from the cache or anew."""
-        path = self.folder / f"{loss}-k{k}-{len(self.rows)}-{self.max_steps}.npz"
+        plain = "" if self.momentum else "-plain"
+        path = self.folder / f"{loss}-k{k}-{len(self.rows)}-{self.max_steps}{plain}.npz"
         if not path.is_file():
             np.savez_compressed(path, **vars(self._explained(self.explainer(loss, k))))
         with np.load(path) as arrays:
@@ -304,12 +307,17 @@ def rates(given, real, size, method):
         rng = np.random.default_rng(seed)
         drawn = {loss: rng.permutation(rows)[:size] for loss, rows in given.items()}
         reference = rng.permutation(real)[:size]
-        tests.append(
-            model_comparison_test(drawn, reference=reference, method=method, random_state=seed)
-        )
+        settings = {"method": method, "random_state": seed, "feature_space": as_they_are(reference)}
+        tests.append(model_comparison_test(drawn, reference=reference, **settings))
     selected = {loss: np.mean([t.best == loss for t in tests]) for loss in given}
     rejected = {loss: np.mean([t.rejected.get(loss, False) for t in tests]) for loss in given}
     return [f"{selected[loss]:.2f} / {rejected[loss]:.2f}" for loss in given]
+
+
+def as_they_are(rows):
+    """Space in which distances are those of the columns: weights undo the scales."""
+    spread = np.ptp(rows, axis=0)
+    return FeatureSpace(feature_weights=np.where(spread > 0, spread, 1.0) ** 2).fit(rows)
 
 
 def draw(study, path, n_rows=5):
@@ -347,6 +355,7 @@ def main():
     parser.add_argument("--part", choices=PARTS, action="append", help="default: all but tests")
     parser.add_argument("--n-images", type=int, default=5, help="of each class")
     parser.add_argument("--max-steps", type=int, default=1000, help="of FISTA, for each c")
+    parser.add_argument("--no-momentum", action="store_true", help="ISTA; see README.md")
     parser.add_argument("--black-box-rows", type=int, default=1, help="for A', of Table 3")
     parser.add_argument("--plot", help="file to draw Figure 4 to")
     folder = Path(tempfile.gettempdir()) / "skcf-mnist"
