@@ -162,9 +162,9 @@ class EncodedPrototypeLoss:
 
     def grad(self, U, Z):
         """Its gradient by the coordinates."""
-        scale = self.pairs.space.scale_
-        gap = self.encoder.values(U * scale) - self.pairs.prototype
-        return 2 * self.theta * self.encoder.pullback(U * scale, gap) * scale
+        scale, prototype = self.pairs.space.scale_, self.pairs.prototype
+        _, back = self.encoder.residual_pullback(U * scale, lambda out, b: out - prototype[b])
+        return 2 * self.theta * back * scale
 
 
 class AutoencoderLoss:
@@ -183,15 +183,18 @@ class AutoencoderLoss:
 
     def value(self, U, Z):
         """Its value for coordinates."""
-        return self.gamma * np.sum(self._residual(U) ** 2, axis=1)
-
-    def _residual(self, U):
         scale = self.pairs.space.scale_
-        # what is missing is as good as reconstructed
-        return np.nan_to_num(U - self.autoencoder.values(U * scale) / scale)
+        residual = self._residual(U, self.autoencoder.values(U * scale))
+        return self.gamma * np.sum(residual**2, axis=1)
+
+    def _residual(self, U, values):
+        """What is not reconstructed; what is missing is as good as reconstructed."""
+        return np.nan_to_num(U - values / self.pairs.space.scale_)
 
     def grad(self, U, Z):
         """Its gradient by the coordinates."""
-        scale, residual = self.pairs.space.scale_, self._residual(U)
-        back = self.autoencoder.pullback(U * scale, residual / scale) * scale
-        return 2 * self.gamma * (residual - back)
+        scale = self.pairs.space.scale_
+        weighted, back = self.autoencoder.residual_pullback(
+            U * scale, lambda values, b: self._residual(U[b], values) / scale
+        )
+        return 2 * self.gamma * (weighted - back) * scale
