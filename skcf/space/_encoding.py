@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skcf.space._containers import BACKENDS, Table
+from skcf.space._features import check_no_infinity
 
 __all__ = ["Decoder", "Encoding"]
 
@@ -102,13 +103,8 @@ class Encoding:
         ValueError
             In scikit-learn's words; it names the columns.
         """
-        infinite = np.isinf(Z).any(axis=0)
-        if infinite.any():
-            names = [self.features[j].name for j in np.flatnonzero(infinite)]
-            raise ValueError(
-                f"{' '.join(['Input', name]).strip()} contains infinity or a value too large for "
-                f"dtype('float64') in column(s) {names}."
-            )
+        names = [feature.name for feature in self.features]
+        check_no_infinity(Z, names, name)
 
     def decoder(self, origin=None):
         """Make a function that writes encoded rows as a table again; see `Decoder`."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from skcf.space._containers import CATEGORY, CONTINUOUS, INTEGER, UNSUPPORTED
 
-__all__ = ["CategoricalFeature", "NumericFeature", "read_floats"]
+__all__ = ["CategoricalFeature", "NumericFeature", "check_no_infinity", "read_floats"]
 
 UNSEEN = -1.0
 """Code of a category that was not seen in fit (kept from the reference row)."""
@@ -364,6 +364,16 @@ def _whole_numbers(codes):
     objects = np.empty(len(codes), dtype=object)
     objects[:] = [value if np.isnan(value) else int(value) for value in codes]
     return objects
+
+
+def check_no_infinity(Z, names, what=""):
+    """Refuse infinite values, in scikit-learn's words, and name the columns that hold them."""
+    infinite = np.isinf(Z).any(axis=0)
+    if infinite.any():
+        raise ValueError(
+            f"{f'Input {what}'.strip()} contains infinity or a value too large for "
+            f"dtype('float64') in column(s) {[names[j] for j in np.flatnonzero(infinite)]}."
+        )
 
 
 def read_floats(table, position):

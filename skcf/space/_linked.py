@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 
 from skcf.space._containers import CATEGORY
-from skcf.space._features import FOREIGN, CategoricalFeature
+from skcf.space._features import FOREIGN, CategoricalFeature, check_no_infinity
 
 __all__ = ["LinkedFeature"]
 
@@ -183,11 +183,7 @@ def _values(member, table):
 def _numbers(member, table):
     """Whole numbers as integers, others as floats; infinite ones are refused."""
     values = member.encode(table) + 0.0
-    if np.isinf(values).any():
-        raise ValueError(
-            "Input X contains infinity or a value too large for dtype('float64') in "
-            f"column(s) {[member.name]}."
-        )
+    check_no_infinity(values[:, None], [member.name], "X")
     if not member.integer:
         return values.tolist()
     return [int(value) if value.is_integer() else value for value in values.tolist()]
