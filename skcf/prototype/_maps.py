@@ -15,7 +15,7 @@ from skcf._differences import BLOCK_ELEMENTS
 from skcf.space._containers import BACKENDS, Table
 from skcf.space._features import NumericFeature
 
-__all__ = ["read_map"]
+__all__ = ["medians", "read_map"]
 
 STEP = 1e-4
 """How far a map is asked on both sides of a column, as a share of its scale."""
@@ -57,7 +57,7 @@ def read_map(given, name, Z, space, n_outputs=None):
         If there are categories, or it gives what is not 2-D, not finite or not one row a row.
     """
     _check_numbers(space, name)
-    typical = _medians(Z)
+    typical = medians(Z)
     Z = np.where(np.isnan(Z), typical, Z)
     if is_torch_module(given):
         found = TorchMap(given)
@@ -70,7 +70,7 @@ def read_map(given, name, Z, space, n_outputs=None):
     return FilledMap(found, typical)
 
 
-def _medians(Z):
+def medians(Z):
     """What stands for missing values; 0 in a column without any value."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -1,6 +1,7 @@
 """The pairs of rows and prototypes that are solved for, and what solvers may ask of them."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class Pairs:
         """The constraints and the weights."""
         return self.oracle.space
 
-    @property
+    @cached_property
     def start(self):
         """Coordinates of the rows; NaN for what has no place."""
         return self.axes.place(self.Z)

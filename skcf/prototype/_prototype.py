@@ -1,6 +1,5 @@
 """PrototypeExplainer: counterfactuals guided by class prototypes (paper 5), batched."""
 
-import warnings
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 
@@ -20,7 +19,7 @@ from skcf.prototype._losses import (
     PredictionLoss,
     PrototypeLoss,
 )
-from skcf.prototype._maps import read_map
+from skcf.prototype._maps import medians, read_map
 from skcf.prototype._path import follow_path
 from skcf.prototype._problem import Pairs, elastic_net
 from skcf.prototype._prototypes import KDTrees, MeanEncodings
@@ -390,9 +389,9 @@ class PrototypeExplainer(BaseCounterfactual):
         pool = self._candidates(Z, own, rows, oracle, self.n_prototypes)
         chosen = choose(pool.of, pool.elastic_net, pool.remoteness, self.select, len(Z))
         at = np.flatnonzero(chosen >= 0)
-        best = Z.copy()
-        best[at] = self._finished(Z[at], rows[at], oracle, pool.take(chosen[at]))
-        return best, self._details(best, Z, at, pool.take(chosen[at]))
+        kept, best = pool.take(chosen[at]), Z.copy()
+        best[at] = self._finished(Z[at], rows[at], oracle, kept)
+        return best, self._details(best, Z, at, kept)
 
     def _search_several(self, Z, own, rows, oracle, n_counterfactuals):
         """Find counterfactuals of different prototypes; Z has each row so many times."""
@@ -562,10 +561,7 @@ class _Points:
 
     def __init__(self, axes, Z, labels, frozen, encoder):
         self.axes, self.Z, self.frozen, self.encoder = axes, Z, frozen, encoder
-        U = axes.place(Z)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a column without any value
-            self._typical = np.nan_to_num(np.nanmedian(U, axis=0))
+        self._typical = medians(axes.place(Z))
         self._coordinates = KDTrees(self._filled(Z), labels)
         if encoder is None:
             self._prototypes = self._coordinates
