@@ -362,7 +362,8 @@ class SkorchReader(Reader):
         agree = scores.shape[1] == len(self.classes)
         self.has_scores = agree and np.array_equal(self.classes[_best(scores)], labels)
 
-    def _cast(self, rows):
+    def cast(self, rows):
+        """Rows in the dtype of the module."""
         first = next(iter(self.net.module_.parameters()), None)
         wide = first is not None and str(first.dtype) == "torch.float64"
         return rows.astype(np.float64 if wide else np.float32)
@@ -372,7 +373,7 @@ class SkorchReader(Reader):
         import torch
 
         with torch.random.fork_rng(devices=[]):
-            return method(self._cast(rows))
+            return method(self.cast(rows))
 
     def labels(self, rows):
         """Class codes of encoded rows."""

@@ -186,7 +186,7 @@ class _Training:
         refit = _reseeded(clone(self.estimator), random)
         X = as_taken(self.reader, self.space, self.table.take(rows))
         if is_skorch_net(refit):
-            X = self.reader._cast(X)
+            X = self.reader.cast(X)
         with _torch_seeded(random.randint(LARGEST_SEED)):
             refit.fit(X, self.y[rows])
             reader = read_classifier(refit, self.space, table)
