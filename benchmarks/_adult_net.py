@@ -91,6 +91,11 @@ class Adult:
         firsts = np.cumsum([0, *self.n_categories[:-1]]).tolist()
         return dict(zip(firsts, self.n_categories, strict=True))
 
+    def onehot_groups(self):
+        """Positions of the columns of each category, as FeatureSpace takes them."""
+        ends = np.cumsum(self.n_categories)
+        return [list(range(end - n, end)) for n, end in zip(self.n_categories, ends, strict=True)]
+
     def feature_range(self):
         """Numbers and embedded categories between -1 and 1, as in alibi's example."""
         ones = np.ones((1, len(self.text) + len(NUMBERS)), dtype=np.float32)

@@ -34,8 +34,9 @@ SOLVERS = {  # settings of PrototypeExplainer
     # momentum is lost in alibi, see README.md
     "fista": {"solver": "fista", "n_prototypes": 1, "momentum": False, "tol": 0, "min_margin": 0},
     "candidate": {"min_margin": float(np.log(0.7 / 0.3))},  # 20 prototypes, probability above .7
+    "cheapest": {"n_prototypes": 20, "select": "cheapest"},
 }
-WITH = {  # the solvers that are run, by loss
+WITH = {  # the solvers that are run for breast cancer, by loss
     "A, c searched": ("auto", "fista"),
     "B": ("auto", "fista"),
     "B, c searched": ("auto",),
@@ -63,23 +64,29 @@ class Task:
         Rows to fit on and to explain.
     model : object
         Fitted classifier.
-    handed : dict
-        What alibi is given of all that, as `run_alibi` takes it.
+    handed : dict or None
+        What alibi is given of all that, as `run_alibi` takes it, if it is to be run.
     losses : dict
         Settings of CounterfactualProto, by the name of the loss.
+    rows, judge : optional
+        The rows to explain as counterfactuals are compared with them, and a classifier of such
+        rows, where these are others than those of `X`.
     """
 
-    def __init__(self, name, seed, X_train, X, model, handed, losses):
+    def __init__(self, name, seed, X_train, X, model, handed, losses, rows=None, judge=None):
         self.name, self.seed, self.X_train, self.X = name, seed, X_train, X
         self.model, self.handed, self.losses = model, handed, losses
-        self.own = model.predict(X)
-        self.batch, self.decode = X, None
+        self.rows = X if rows is None else rows
+        self.judge = model if judge is None else judge
+        self.own = self.judge.predict(self.rows)
+        self.batch, self.decode, self.solvers = X, None, WITH
         self.fit_parameters, self.autoencoders, self.space = {}, None, None
         self.given_space = FeatureSpace(scale="std")  # of standardised rows: as they are
 
     def explained(self, name, loss, X_cf, found, alone, together):
         """An answer to the first rows."""
-        X = self.X[: len(X_cf)]
+        X = self.rows[: len(X_cf)]
+        X_cf = X_cf if self.decode is None else self.decode(X_cf, X)
         return Answer(self, name, loss, X, X_cf, found, alone, together)
 
 
@@ -114,7 +121,7 @@ class Answer:
         valid = self.found.copy()
         own = self.task.own[: len(valid)]
         y_cf = own.copy()
-        y_cf[valid] = self.task.model.predict(self.X_cf[valid])
+        y_cf[valid] = self.task.judge.predict(self.X_cf[valid])
         valid &= y_cf != own
         X, X_cf, values = self.X[valid], self.X_cf[valid], dict.fromkeys(MEASURES)
         if self.task.autoencoders is not None:
@@ -195,14 +202,14 @@ def autoencoders(X, model, seed):
 
 
 def adult(seed):
-    """People who are predicted to earn at most 50,000 $, one task for each distance."""
+    """People who are predicted to earn at most 50,000 $: as alibi takes them, and as they came."""
     data = Adult(seed)
     rejected = data.X_test[data.model.predict(data.X_test) == 0][:ADULT_BATCH]
-    free = FeatureSpace(ordinal_features=data.space.ordinal_features).fit(as_floats(data.X_train))
+    few, ordinal = rejected[:ADULT_ROWS], data.space.ordinal_features
+    free = FeatureSpace(ordinal_features=ordinal).fit(as_floats(data.X_train))
     tasks = []
     for distance in ("abdm", "mvdm"):
         settings = {"cat_vars": data.cat_vars(), "ohe": True, "feature_range": data.feature_range()}
-        few = rejected[:ADULT_ROWS]
         handed = {
             "layers": data.layers,
             "X_train": data.encode(data.X_train),
@@ -210,12 +217,18 @@ def adult(seed):
             "fit": {"d_type": distance, "disc_perc": [25, 50, 75]},
         }
         losses = {"C": {**ADULT_LOSS, **settings}}
-        name = f"adult, {distance}"
-        task = Task(name, seed, data.X_train, few, data.model, handed, losses)
-        task.batch, task.decode, task.space = rejected, data.decode, free
-        task.given_space = FeatureSpace(ordinal_features=data.space.ordinal_features)
-        task.fit_parameters = {"categorical_distance": distance}
-        tasks.append(task)
+        what, as_they_came = f"adult, {distance}", {"rows": few, "judge": data.model}
+        onehot = Task(
+            what, seed, handed["X_train"], handed["X"], data.net, handed, losses, **as_they_came
+        )
+        onehot.batch, onehot.decode = data.encode(rejected), data.decode
+        onehot.given_space = FeatureSpace(onehot_groups=data.onehot_groups())
+        frame = Task(f"{what}, DataFrame", seed, data.X_train, few, data.model, None, losses)
+        frame.batch, frame.given_space = rejected, FeatureSpace(ordinal_features=ordinal)
+        tasks += [onehot, frame]
+        for task in (onehot, frame):
+            task.space, task.solvers = free, {"C": ("auto", "fista", "cheapest")}
+            task.fit_parameters = {"categorical_distance": distance}
     return tasks
 
 
@@ -228,9 +241,8 @@ def theirs(task, loss):
     assert apart < 1e-5, f"the classifiers are {apart} apart"
     for raised in filter(None, told["raised"]):
         print(f"alibi raised {raised}")
-    X_cf = told["X_cf"] if task.decode is None else task.decode(told["X_cf"], task.X)
     seconds = told["seconds"].mean()
-    return task.explained(ALIBI, loss, X_cf, told["found"], seconds, seconds)
+    return task.explained(ALIBI, loss, told["X_cf"], told["found"], seconds, seconds)
 
 
 def ours(task, loss, solver, batch):
@@ -301,9 +313,9 @@ class Run:
     def add(self, task):
         """Explain the rows of a task by all explainers with all losses."""
         for loss in task.losses:
-            if self.with_alibi:
+            if self.with_alibi and task.handed is not None:
                 self.keep(theirs(task, loss))
-            for solver in WITH[loss]:
+            for solver in task.solvers[loss]:
                 self.keep(our_answer(task, loss, solver))
 
     def keep(self, answer):

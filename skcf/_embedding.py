@@ -7,6 +7,7 @@ feature. Whether it is a sum at all is checked on other rows. So no transformer 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -152,7 +153,7 @@ class Embedding:
         """Number of values that the final model takes."""
         return len(self.at_reference)
 
-    @property
+    @cached_property
     def _is_table(self):
         return np.isin(np.arange(len(self.reference)), list(self.tables))
 
@@ -245,6 +246,8 @@ class KeptValues:
         How rows are encoded.
     origin : Table
         The rows to be explained, in the container seen in fit.
+    Z : ndarray of float64, shape (n_origin, n_features)
+        The same, encoded.
 
     Attributes
     ----------
@@ -252,16 +255,16 @@ class KeptValues:
         For which rows the embedding holds.
     """
 
-    def __init__(self, embedding, reader, space, origin):
+    def __init__(self, embedding, reader, space, origin, Z):
         encoding = space.encoding_
-        # each unseen category with a code of its own
-        codes = encoding.encode(origin, unseen=[{} for _ in encoding.features])
-        odd = embedding.is_odd(codes)
+        odd = embedding.is_odd(Z)
         self._n_outputs = embedding.n_outputs
         self._place = {}
         self._effects = np.empty((0, self._n_outputs))
-        self.is_known = np.ones(len(codes), dtype=bool)
+        self.is_known = np.ones(len(Z), dtype=bool)
         if odd.any():
+            # each unseen category with a code of its own
+            codes = encoding.encode(origin, unseen=[{} for _ in encoding.features])
             probes, of = self._probes(codes, odd, embedding.reference)
             decoded = encoding.decoder(origin)(probes, of)
             width = self._n_outputs

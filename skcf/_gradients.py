@@ -20,6 +20,7 @@ __all__ = [
     "LinearModel",
     "NetModel",
     "TorchModel",
+    "alike",
     "known_model",
     "read_gradients",
 ]
@@ -68,19 +69,20 @@ class Gradients:
 
     def reproduce(self, reader, space, table):
         """Whether the classifier's own scores come out for the rows of a table."""
-        kept = KeptValues(self.embedding, reader, space, table)
+        Z = space.encoding_.encode(table)
+        kept = KeptValues(self.embedding, reader, space, table, Z)
         rows = np.flatnonzero(kept.is_known)
         if not len(rows):
             return False
-        known = table.take(rows)
-        x = self.embedding(space.encoding_.encode(known), kept, rows)
+        known = table.part(rows)
+        x = self.embedding(Z[rows], kept, rows)
         try:
             scores, eps = self.model.scores(x), max(self.embedding.eps, self.model.eps)
             self.model.margin_and_grad(x[:2], np.zeros(len(x[:2]), dtype=np.intp))
         except (RuntimeError, TypeError, ValueError):
             # torch has no derivative of something; a subclass takes other columns
             return False
-        return _alike(scores, reader.scores(as_taken(reader, space, known)), eps)
+        return alike(scores, reader.scores(as_taken(reader, space, known)), eps)
 
     def first_order(self, Z, target, kept, rows, with_swaps, probabilities=False):
         """Find margins, and how they change with each feature, to first order.
@@ -193,6 +195,10 @@ class NetModel:
         """Scores of the classes, shape (n, n_classes)."""
         return self._scores(self._outputs(x)[-1])
 
+    def scores_behind(self, first):
+        """The same, of what comes out of the first layer."""
+        return self._scores(self._through(self.layers[1:], first)[-1])
+
     def _scores(self, logits):
         if logits.shape[1] == 1:  # for the second of two
             logits = np.hstack([np.zeros_like(logits), logits])
@@ -200,10 +206,14 @@ class NetModel:
 
     def _outputs(self, x):
         """What comes out of each layer."""
-        activate, outputs = ACTIVATIONS[self.activation][0], []
-        for coef, intercept in self.layers:
-            x = (activate(outputs[-1]) if outputs else x) @ coef + intercept
-            outputs.append(x)
+        coef, intercept = self.layers[0]
+        return self._through(self.layers[1:], x @ coef + intercept)
+
+    def _through(self, layers, z):
+        """What comes out of a layer, and then of each of those behind it."""
+        outputs, activate = [z], ACTIVATIONS[self.activation][0]
+        for coef, intercept in layers:
+            outputs.append(activate(outputs[-1]) @ coef + intercept)
         return outputs
 
     def margin_and_grad(self, x, target, probabilities=False):
@@ -397,7 +407,7 @@ def known_model(final):
     return None
 
 
-def _alike(scores, true, eps):
+def alike(scores, true, eps):
     """Whether scores are the same up to one constant a row, where floats can tell.
 
     Probabilities near 1 round: of a rival that is far behind, only that it is.

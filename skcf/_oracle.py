@@ -51,7 +51,21 @@ class Oracle:
         self.origin = origin
         self.n_calls = 0
         self.n_queries = np.zeros(origin.n_rows, dtype=np.int64)
-        self._decode = space.encoding_.decoder(origin)
+
+    def repeated(self, copies):
+        """Make the oracle of these rows, each as often as it occurs; what was asked counts."""
+        oracle = Oracle(self.reader, self.space, self.origin.take(copies))
+        oracle.n_calls, oracle.n_queries = self.n_calls, self.n_queries[copies]
+        return oracle
+
+    @cached_property
+    def encoded(self):
+        """The rows to be explained, encoded, shape (n_origin, n_features)."""
+        return self.space._encode(self.origin)
+
+    @cached_property
+    def _decode(self):
+        return self.space.encoding_.decoder(self.origin)
 
     @property
     def has_scores(self):
@@ -91,7 +105,7 @@ class Oracle:
         """
         places = np.arange(table.n_rows)
         return self._in_chunks(
-            lambda _, part: self.reader.labels(self._as_taken(table.take(part))), rows, places
+            lambda _, part: self.reader.labels(self._as_taken(table.part(part))), rows, places
         )
 
     def labels(self, Z, rows):
@@ -161,7 +175,7 @@ class Oracle:
             return _agreement(self.labels_of(table, rows), target)
         places = np.arange(table.n_rows)
         scores = self._in_chunks(
-            lambda _, part: self.reader.scores(self._as_taken(table.take(part))), rows, places
+            lambda _, part: self.reader.scores(self._as_taken(table.part(part))), rows, places
         )
         return _lead(scores, target)
 
@@ -189,7 +203,8 @@ class Oracle:
     @cached_property
     def kept(self):
         """How missing and unseen values of the rows to be explained enter the final model."""
-        return KeptValues(self.reader.embedding, self.reader, self.space, self.origin)
+        embedding = self.reader.embedding
+        return KeptValues(embedding, self.reader, self.space, self.origin, self.encoded)
 
     @property
     def has_gradients(self):

@@ -328,18 +328,16 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         """Do the work of `explain`, without its warning; stores nothing on the estimator."""
         X = checked_container(X)
         validate_data(self, X, reset=False, skip_check_array=True)
-        origin = self.feature_space_._tabulate(X)
-        first = Oracle(self._reader, self.feature_space_, origin)
-        own = first.origin_labels()
+        origin = self.feature_space_.encoding_.conform(Table.of(X))
+        oracle = Oracle(self._reader, self.feature_space_, origin)
+        own = oracle.origin_labels()
         if n_counterfactuals > 1:
             copies = np.repeat(np.arange(origin.n_rows), n_counterfactuals)
-            X, origin, own = Table.of(X).take(copies).container(), origin.take(copies), own[copies]
-        oracle = Oracle(self._reader, self.feature_space_, origin)
-        oracle.n_queries += 1  # for its own label
-        oracle.n_calls += first.n_calls
-        Z = self.feature_space_._encode(origin)
+            X, own = Table.of(X).take(copies).container(), own[copies]
+            oracle = oracle.repeated(copies)
+        Z = oracle.encoded
         Z_cf, details = self._found(Z, own, oracle, n_counterfactuals)
-        result = self._judged(X, origin, Z, Z_cf, own, oracle, details)
+        result = self._judged(X, Z, Z_cf, own, oracle, details)
         place = np.arange(len(Z))
         return replace(result, row=place // n_counterfactuals, rank=place % n_counterfactuals)
 
@@ -365,14 +363,14 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         """Which rows need a counterfactual, by their class codes."""
         return np.ones(len(own), bool) if self._target_code == OTHER else own != self._target_code
 
-    def _judged(self, X, origin, Z, Z_cf, own, oracle, details):
+    def _judged(self, X, Z, Z_cf, own, oracle, details):
         """Ask the classifier about the very rows that are returned, and say what became of each."""
         space, needed = self.feature_space_, self._is_needed(own)
         moved = ~same(Z, Z_cf).all(axis=1)
         table = oracle.written(Z_cf, np.arange(len(Z)), keep=~moved)
         y_cf = own.copy()
         if moved.any():
-            y_cf[moved] = oracle.labels_of(table.take(np.flatnonzero(moved)), np.flatnonzero(moved))
+            y_cf[moved] = oracle.labels_of(table.part(np.flatnonzero(moved)), np.flatnonzero(moved))
         valid = needed & reached(y_cf, own, self._target_code)
         status = np.where(needed, np.where(valid, "found", "not_found"), "already_target")
         lost = np.flatnonzero(status == "not_found")

@@ -256,7 +256,7 @@ def test_missing_and_unseen_values_enter_as_the_preprocessing_writes_them(
     if indicator and not missing_in_fit:
         queries["income"] = queries["income"].fillna(1000.0)  # the indicator would refuse it
     origin = space._tabulate(queries)
-    kept = KeptValues(embedding, reader, space, origin)
+    kept = KeptValues(embedding, reader, space, origin, space._encode(origin))
     assert kept.is_known.all()
     Z, rows = space.transform(queries), np.arange(len(queries))
     assert np.isnan(Z).any() or not missing_in_fit
@@ -286,7 +286,9 @@ def test_each_unseen_category_enters_by_itself():
     reader, space, table = parts_of(model, X)
     queries = X[:4].assign(job=["astronaut", "diver", "astronaut", "cook"])
     origin = space._tabulate(queries)
-    kept = KeptValues(learn_embedding(reader, space, table), reader, space, origin)
+    kept = KeptValues(
+        learn_embedding(reader, space, table), reader, space, origin, space._encode(origin)
+    )
     assert kept.is_known.all()
     x = learn_embedding(reader, space, table)(space.transform(queries), kept, np.arange(4))
     assert_allclose(x[:, 0], [9, 5, 9, 4])
@@ -297,7 +299,7 @@ def test_rows_whose_imputer_looks_at_other_features_are_not_known():
     model = imputing(KNNImputer(n_neighbors=3)).fit(X, y)
     reader, space, table = parts_of(model, X)
     embedding = learn_embedding(reader, space, table)  # complete rows are a sum as ever
-    kept = KeptValues(embedding, reader, space, table)
+    kept = KeptValues(embedding, reader, space, table, space._encode(table))
     gaps = X["income"].isna().to_numpy()
     assert 0 < gaps.sum() < len(X)
     assert_array_equal(kept.is_known[~gaps], True)
@@ -321,7 +323,7 @@ def test_column_that_was_missing_throughout():
     space = FeatureSpace(categorical_features=["sex"])
     reader, space, table = parts_of(model, X, space)
     embedding = learn_embedding(reader, space, table)
-    kept = KeptValues(embedding, reader, space, table)
+    kept = KeptValues(embedding, reader, space, table, space._encode(table))
     x = embedding(space.transform(X), kept, np.arange(len(X)))
     assert_allclose(x, entered(split_classifier(reader)[0], X), atol=1e-9)
 

@@ -420,7 +420,7 @@ class CCEExplainer(PathsMixin, BaseCounterfactual):
         for name, values in known.items():
             details[name][rows] = values
         X = space._restore(origin, origin.container())
-        result = self._judged(X, origin, Z, Z_cf, own, oracle, details)
+        result = self._judged(X, Z, Z_cf, own, oracle, details)
         warn_of_failures(result, stacklevel=3)
         return result
 

@@ -146,7 +146,8 @@ class PathsMixin:
         validate_data(self, X, reset=False, skip_check_array=True)
         space = self.feature_space_
         ends, Z, origin = space._pair(X_cf, X)
-        own = Oracle(self._reader, space, origin).origin_labels()
+        oracle = Oracle(self._reader, space, origin)
+        own = oracle.origin_labels()
         broken = ~space.constraints_.feasible(ends, Z) & ~same(ends, Z).all(axis=1)
         if broken.any():
             raise ValueError(
@@ -156,8 +157,7 @@ class PathsMixin:
         details = self._details_of_the_rest(len(Z))
         moved = self._is_needed(own) & ~same(ends, Z).all(axis=1)
         details["occupied_index"][moved] = self._posted.nearest(ends[moved], own[moved])
-        oracle = Oracle(self._reader, space, origin)
-        return self._judged(X, origin, Z, ends, own, oracle, details)
+        return self._judged(X, Z, ends, own, oracle, details)
 
     def _interpolated(self, result, times, route):
         """Routes to the counterfactuals that were found, and what they are like."""

@@ -64,7 +64,7 @@ def breakpoints(difference, beta, weight):
     return shares[:, np.linspace(0, shares.shape[1] - 1, MOST_BREAKPOINTS).astype(int)]
 
 
-def follow_path(pairs, endpoint):
+def follow_path(pairs, endpoint, rivals=None):
     """Find the first valid point of each path from a row to its prototype.
 
     The path is that of the minimisers for all weights theta of the prototype loss. It starts at
@@ -80,6 +80,9 @@ def follow_path(pairs, endpoint):
     endpoint : ndarray of float64, shape (n_pairs, n_features)
         The prototypes as encoded rows, projected on the constraints: the end of each path, with
         what has no place on it.
+    rivals : ndarray of int, shape (n_pairs,), optional
+        Where only the cheapest of some pairs is wanted: a number that they share. Costs rise along
+        a path, so one that is beaten where it was not valid yet is left as far as it is known.
 
     Returns
     -------
@@ -93,15 +96,18 @@ def follow_path(pairs, endpoint):
     size = max(1, BLOCK_ELEMENTS // (n_points * pairs.Z.shape[1]))
     for first in range(0, len(pairs), size):
         b = np.arange(first, min(first + size, len(pairs)))
-        _Path(pairs.take(b), endpoint[b]).search(found, is_valid, b)
+        rivals_b = b if rivals is None else rivals[b]
+        _Path(pairs.take(b), endpoint[b], rivals_b).search(found, is_valid, b)
     return found, is_valid
 
 
 class _Path:
     """The paths of some pairs."""
 
-    def __init__(self, pairs, endpoint):
+    def __init__(self, pairs, endpoint, rivals):
         self.pairs, self.endpoint = pairs, endpoint
+        self._rivals = np.unique(rivals, return_inverse=True)[1]
+        self._least = np.full(len(rivals), np.inf)
         self.start = pairs.start
         end = pairs.axes.place(endpoint)
         # what has no place on one of both sides stays until the end
@@ -112,16 +118,17 @@ class _Path:
         pairs, weight = self.pairs, self.pairs.space.weight_
         shares = breakpoints(self.difference, pairs.beta, weight)
         everyone = np.arange(len(pairs))
-        low, high, best, valid = self._first_valid(everyone, shares, with_endpoint=True)
+        low, high, best, valid, may_win = self._first_valid(everyone, shares, with_endpoint=True)
         found[places[valid]], is_valid[places] = best[valid], valid
-        looking = np.flatnonzero(valid & (high > low))
+        looking = np.flatnonzero(valid & may_win & (high > low))
         for _ in range(ROUNDS):
             inner = np.linspace(low[looking], high[looking], SECTIONS + 2, axis=1)[:, 1:-1]
-            before, at, best, valid = self._first_valid(looking, inner)
+            before, at, best, valid, may_win = self._first_valid(looking, inner)
             is_first = valid & (at == inner[:, 0])
             low[looking] = np.where(is_first, low[looking], np.where(valid, before, inner[:, -1]))
             high[looking[valid]] = at[valid]
             found[places[looking[valid]]] = best[valid]
+            looking = looking[may_win]
 
     def _first_valid(self, at, shares, with_endpoint=False):
         """The first valid of some points of each path, and the one before it."""
@@ -134,6 +141,16 @@ class _Path:
             Z.reshape(shape)[:, -1] = self.endpoint[at]
         valid = pairs.valid(Z).reshape(shape[:2])
         first = np.argmax(valid, axis=1)
-        rows = np.arange(len(at))
+        Z, rows = Z.reshape(shape), np.arange(len(at))
+        valid, last = valid[rows, first], np.where(valid.any(axis=1), first, shape[1]) - 1
         before = np.where(first > 0, shares[rows, first - 1], 0.0)
-        return before, shares[rows, first], Z.reshape(shape)[rows, first], valid[rows, first]
+        may_win = self._may_win(at, Z[rows, first], valid, Z[rows, last], last >= 0)
+        return before, shares[rows, first], Z[rows, first], valid, may_win
+
+    def _may_win(self, at, found, valid, before, has_before):
+        """Which paths may lead to what is cheaper than what each of their rivals has already."""
+        if len(self._least) == len(np.unique(self._rivals)):
+            return np.ones(len(at), dtype=bool)
+        pairs, rivals = self.pairs.take(at), self._rivals[at]
+        np.minimum.at(self._least, rivals[valid], pairs.elastic_net(found)[valid])
+        return ~has_before | (pairs.elastic_net(before) < self._least[rivals])

@@ -386,7 +386,7 @@ class PrototypeExplainer(BaseCounterfactual):
 
     def _search(self, Z, own, rows, oracle):
         """Find the counterfactual of each row that is to be kept."""
-        pool = self._candidates(Z, own, rows, oracle, self.n_prototypes)
+        pool = self._candidates(Z, own, rows, oracle, self.n_prototypes, one_each=True)
         chosen = choose(pool.of, pool.elastic_net, pool.remoteness, self.select, len(Z))
         at = np.flatnonzero(chosen >= 0)
         kept, best = pool.take(chosen[at]), Z.copy()
@@ -406,15 +406,19 @@ class PrototypeExplainer(BaseCounterfactual):
         best[at] = pool.found[chosen[at]]
         return best, self._details(best, Z, at, pool.take(chosen[at]))
 
-    def _candidates(self, Z, own, rows, oracle, n_prototypes):
-        """Valid counterfactuals of each row, one for each prototype that leads to any."""
+    def _candidates(self, Z, own, rows, oracle, n_prototypes, one_each=False):
+        """Valid counterfactuals of each row, one for each prototype that leads to any.
+
+        Where only one of each row's is going to be chosen, those that cannot be are not finished.
+        """
         of, pairs, index, endpoint = self._pairs(Z, own, rows, oracle, n_prototypes)
         if self.solver_ == "fista":
             found, is_valid, c = self._by_fista(pairs)
         elif self.solver_ == "sequential":
             found, is_valid, c = minimise_linearised(pairs, self.theta)
         else:
-            found, is_valid = follow_path(pairs, endpoint)
+            rivals = of if one_each and self.select == "cheapest" else None
+            found, is_valid = follow_path(pairs, endpoint, rivals)
             c = np.zeros(len(pairs))
         pool = self._pool(pairs, of, index, found, c).take(np.flatnonzero(is_valid))
         stranded = np.setdiff1d(np.arange(len(Z)), pool.of)

@@ -66,6 +66,8 @@ class Constraints:
         self.categorical = sorted(permitted)
         self.numeric = np.array([j for j in range(len(features)) if j not in permitted], dtype=int)
         self._is_number = np.isin(np.arange(len(features)), self.numeric)
+        self._last = np.array([getattr(f, "n_categories", 0) - 1 for f in features])
+        self._is_plain = np.array([self._may_have_any(j) for j in range(len(features))])
         self.anchored = np.zeros(len(features), dtype=bool)
         for rule in self.implications.rules:
             self.anchored[rule.first] = rule.first in self.implications.linked
@@ -83,6 +85,13 @@ class Constraints:
             self.low[j], self.high[j] = representable(
                 features[j], *bounds.get(j, (-np.inf, np.inf))
             )
+
+    def _may_have_any(self, j):
+        """Whether nothing binds a nominal feature, nor has it tuples with gaps."""
+        is_bound = j in self.restricted or j in self.permitted_gaps
+        if not self.nominal[j] or is_bound or len(self.features[j].gap_codes):
+            return False
+        return self._last[j] >= 0 and bool(np.all(self.permitted[j]))
 
     def project(self, Z, reference):
         """Find the nearest rows that are allowed for the reference rows.
@@ -123,7 +132,12 @@ class Constraints:
         projected[..., numbers] = self._project_numeric(
             projected[..., numbers], reference[..., numbers], feature[numbers]
         )
-        for j in np.unique(feature[~numbers]) if not numbers.all() else ():
+        plain = self._is_plain[feature]
+        projected[..., plain] = self._project_plain(
+            projected[..., plain], reference[..., plain], feature[plain]
+        )
+        rest = ~(numbers | plain)
+        for j in np.unique(feature[rest]) if rest.any() else ():
             project = self._project_nominal if self.nominal[j] else self._project_ordinal
             at = feature == j
             codes = projected[..., at]
@@ -193,6 +207,11 @@ class Constraints:
         whole = self.integer[columns]
         empty = np.where(whole, np.ceil(low) > np.floor(high), low > high)
         return empty | (np.isnan(reference) & (self.direction[columns] != 0))
+
+    def _project_plain(self, codes, reference, columns):
+        """As `_project_nominal`, of all the features at once that may have any category."""
+        kept = np.isnan(codes) | (codes == UNSEEN) | (codes == FOREIGN)
+        return np.where(kept, reference, np.clip(np.rint(codes), 0, self._last[columns]))
 
     def _project_nominal(self, j, codes, reference):
         """Take the proposed category, else keep the reference's, else the commonest permitted."""

@@ -7,6 +7,7 @@ own, which can be kept from a reference row and never be proposed.
 """
 
 import re
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -326,24 +327,19 @@ class CategoricalFeature:
 
         Made once for all the calls that decode against the same reference rows.
         """
-        if origin is None:
-            return self._pool
-        theirs = [origin.columns[j] for j in self.positions]
-        return [
-            origin.backend.concat(ours, column)
-            for ours, column in zip(self._pool, theirs, strict=True)
-        ]
+        return _Pools(self, origin)
 
     def decode(self, codes, backend, pools, rows):
         """Write codes as columns; missing and unseen ones come from the reference row."""
         kept = ~(codes >= 0)
+        if not kept.any():
+            return [backend.take(pool, codes.astype(np.intp)) for pool in pools.own]
         positions = np.where(kept, 0, codes).astype(np.intp)
-        if kept.any():
-            if rows is None:
-                positions[kept] = self._marker_position(codes[kept])
-            else:
-                positions[kept] = len(self._pool[0]) + rows[kept]
-        return [backend.take(pool, positions) for pool in pools]
+        if rows is None:
+            positions[kept] = self._marker_position(codes[kept])
+        else:
+            positions[kept] = len(self._pool[0]) + rows[kept]
+        return [backend.take(pool, positions) for pool in pools.joined]
 
     def _marker_position(self, codes):
         if np.any(codes < 0):
@@ -357,6 +353,24 @@ class CategoricalFeature:
                 "that they come from as reference to keep them."
             )
         return self._marker
+
+
+class _Pools:
+    """Native columns of a feature, and the same with the reference's values behind them."""
+
+    def __init__(self, feature, origin):
+        self.own = feature._pool
+        self._positions, self._origin = feature.positions, origin
+
+    @cached_property
+    def joined(self):
+        """What missing and unseen values are taken from: joined where there are any."""
+        if self._origin is None:
+            return self.own
+        return [
+            self._origin.backend.concat(ours, self._origin.columns[j])
+            for ours, j in zip(self.own, self._positions, strict=True)
+        ]
 
 
 def _whole_numbers(codes):
