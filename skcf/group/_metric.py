@@ -19,6 +19,7 @@ from scipy.special import expit
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
+from skcf._representations import BATCH_ELEMENTS
 from skcf.group._sparsify import check_sparsity, supports
 
 __all__ = ["GroupScore", "MetricRun", "solve_metric"]
@@ -121,17 +122,28 @@ class GroupScore:
         """The same, of translations whose moved rows fit into memory."""
         sizes = np.array([len(self.members[i]) for i in self.pairs.source])
         moved = rows + np.repeat(deltas, sizes, axis=1)
-        flat = moved.reshape(-1, moved.shape[2])
-        values = self.representation.values(flat).reshape(*moved.shape[:2], -1)
-        slopes, total = np.empty(values.shape), np.zeros(len(deltas))
+        flat, total = moved.reshape(-1, moved.shape[2]), np.zeros(len(deltas))
         firsts = np.cumsum(sizes) - sizes
-        for p, (first, j) in enumerate(zip(firsts, self.pairs.end, strict=True)):
-            b, weight = slice(first, first + sizes[p]), self.pairs.weights[p]
-            for s in range(len(deltas)):
-                reached = _reached(values[s, b], self.represented[j], self.eps, width)
-                slopes[s, b], total[s] = weight * reached[0], total[s] + weight * reached[1]
-        pulled = self.representation.pullback(flat, slopes.reshape(len(flat), -1))
+
+        def slopes(values):
+            values = values.reshape(len(deltas), len(rows), -1)
+            found = np.empty(values.shape)
+            for p, (first, j) in enumerate(zip(firsts, self.pairs.end, strict=True)):
+                b, weight = slice(first, first + sizes[p]), self.pairs.weights[p]
+                for s in range(len(deltas)):
+                    slope, reached = _reached(values[s, b], self.represented[j], self.eps, width)
+                    found[s, b], total[s] = weight * slope, total[s] + weight * reached
+            return found.reshape(len(flat), -1)
+
+        pulled = _pulled_back(self.representation, flat, slopes)
         return np.add.reduceat(pulled.reshape(moved.shape), firsts, axis=1), total
+
+
+def _pulled_back(representation, Z, slopes):
+    """Gradient where the slopes depend on all values: in one pass if they come at one go."""
+    if Z.size > BATCH_ELEMENTS:
+        return representation.pullback(Z, slopes(representation.values(Z)))
+    return representation.residual_pullback(Z, lambda values, _: slopes(values))[1]
 
 
 def _nearest(points, others):

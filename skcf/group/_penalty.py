@@ -24,6 +24,8 @@ class PairwiseL1:
     counts twice.
     """
 
+    signs = None
+
     def __init__(self, n_groups):
         self.n_groups = n_groups
         self.weight = 2 / (n_groups * (n_groups - 1))
@@ -34,12 +36,19 @@ class PairwiseL1:
         return self.weight * np.einsum("g,...gd->...", ranks, np.sort(T, axis=-2))
 
     def prox(self, T, step):
-        """The minimiser U of ``||U - T||^2 / 2 + step * p(U)``, a step for each T."""
+        """The minimiser U of ``||U - T||^2 / 2 + step * p(U)``.
+
+        The step is one for all, or broadcasts to shape (..., n_features): to one for each feature.
+        """
         return prox_of_differences(T, self.weight * np.asarray(step))
 
     def feasible(self, T):
         """The translations themselves: nothing is ruled out."""
         return T
+
+    def on(self, columns):
+        """The penalty of some columns."""
+        return self
 
 
 class TargetL1:
@@ -59,7 +68,8 @@ class TargetL1:
     """
 
     def __init__(self, n_groups, target, signs=None):
-        self.weight, self.target = 1 / (n_groups - 1), target
+        self.n_groups, self.target = n_groups, target
+        self.weight = 1 / (n_groups - 1)
         self.signs = signs
 
     def values(self, T):
@@ -67,8 +77,11 @@ class TargetL1:
         return self.weight * np.abs(T).sum(axis=(-2, -1))
 
     def prox(self, T, step):
-        """The minimiser U of ``||U - T||^2 / 2 + step * p(U)``, a step for each T."""
-        threshold = self.weight * np.asarray(step)[..., None, None]
+        """The minimiser U of ``||U - T||^2 / 2 + step * p(U)``.
+
+        The step is one for all, or broadcasts to shape (..., n_features): to one for each feature.
+        """
+        threshold = self.weight * np.atleast_1d(step)[..., None, :]
         T = self.feasible(T)
         return T - np.clip(T, -threshold, threshold)
 
@@ -79,6 +92,11 @@ class TargetL1:
             return T
         T = np.where(self.signs > 0, np.minimum(T, 0), T)
         return np.where(self.signs < 0, np.maximum(T, 0), T)
+
+    def on(self, columns):
+        """The penalty of some columns."""
+        signs = None if self.signs is None else self.signs[columns]
+        return TargetL1(self.n_groups, self.target, signs)
 
 
 def prox_of_differences(V, gamma):
@@ -95,8 +113,8 @@ def prox_of_differences(V, gamma):
     ----------
     V : ndarray of float64, shape (..., n_groups, n_features)
         The point.
-    gamma : float or ndarray of float64, shape (...)
-        At least 0.
+    gamma : float or ndarray of float64
+        At least 0; broadcasts to shape (..., n_features).
 
     Returns
     -------
@@ -104,7 +122,7 @@ def prox_of_differences(V, gamma):
     """
     g, d = V.shape[-2:]
     columns = np.moveaxis(V, -2, 0).reshape(g, -1)
-    gamma = np.broadcast_to(np.asarray(gamma, float)[..., None], (*V.shape[:-2], d)).ravel()
+    gamma = np.broadcast_to(np.asarray(gamma, float), (*V.shape[:-2], d)).ravel()
     U = np.empty(columns.shape)
     size = max(1, BLOCK_ELEMENTS // g)
     for first in range(0, columns.shape[1], size):

@@ -64,7 +64,7 @@ class GroupProblem:
     def step(self, T, gradients, lengths, alpha):
         """A gradient step of the datafit, and a proximal one of the penalty."""
         lengths = np.asarray(lengths)
-        return self.penalty.prox(T - lengths[:, None, None] * gradients, lengths * alpha)
+        return self.penalty.prox(T - lengths[:, None, None] * gradients, (lengths * alpha)[:, None])
 
     def difference_between_means(self):
         """The translations that lead each mean to each other one (DBM)."""

@@ -130,7 +130,7 @@ class Solutions:
         return Solutions(*(np.concatenate(pair) for pair in pairs))
 
 
-def minimise(problem, T, alpha, *, max_iter=500, tol=1e-5):
+def minimise(problem, T, alpha, *, free=None, max_iter=500, tol=1e-5):
     """Minimise from each start under its own alpha; see `solve_prox`.
 
     Parameters
@@ -140,6 +140,8 @@ def minimise(problem, T, alpha, *, max_iter=500, tol=1e-5):
         Starts.
     alpha : ndarray of float64, shape (n_problems,)
         Weights of the penalty.
+    free : ndarray of bool, shape (n_problems, 1, n_features), default=None
+        Which of the columns that are free may change in each problem: the others are set to 0.
     max_iter : int, default=500
     tol : float, default=1e-5
 
@@ -149,7 +151,8 @@ def minimise(problem, T, alpha, *, max_iter=500, tol=1e-5):
         None worse than its start.
     """
     alpha = np.broadcast_to(np.asarray(alpha, dtype=np.float64), len(T)).copy()
-    run = _Run(problem, problem.penalty.feasible(T), alpha, tol)
+    T = problem.penalty.feasible(T if free is None else T * free)
+    run = _Run(problem, T, alpha, tol, free)
     for _ in range(max_iter):
         if not len(run.active):
             break
@@ -160,8 +163,8 @@ def minimise(problem, T, alpha, *, max_iter=500, tol=1e-5):
 class _Run:
     """The state of all problems; those that have come to rest are left out of the steps."""
 
-    def __init__(self, problem, T, alpha, tol):
-        self.problem, self.alpha = problem, alpha
+    def __init__(self, problem, T, alpha, tol, free=None):
+        self.problem, self.alpha, self.free = problem, alpha, free
         self.X, self.Y, self.t = T.copy(), T.copy(), np.ones(len(T))
         self.f, self.p = problem.datafit.values(T), problem.penalty.values(T)
         self.n_iter = np.zeros(len(T), dtype=int)
@@ -175,6 +178,8 @@ class _Run:
         a = self.active
         Y, alpha = self.Y[a], self.alpha[a]
         fy, grad = self.problem.values_and_gradients(Y)
+        if self.free is not None:
+            grad *= self.free[a]
         self.L[a] *= SHRINKAGE
         Z, fz = self._backtracked(Y, fy, grad)
         pz = self.problem.penalty.values(Z)
