@@ -8,6 +8,8 @@ References
    via coordinate descent." Journal of Statistical Software 33(1), 2010.
 """
 
+from functools import cached_property
+
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linprog, nnls
@@ -22,6 +24,9 @@ __all__ = ["is_affine", "least_penalty", "solve_coordinate"]
 RANK = 1e-10
 """Singular values that count as 0, as a share of the largest."""
 
+MOST_IN_PROGRAMME = 200_000
+"""Pairs times features up to which the limit is worked out for another start."""
+
 MOST_SWEEPS = 10
 """Sweeps over the features in use before the others are looked at again."""
 
@@ -31,7 +36,7 @@ def is_affine(representation):
     return _slope(representation) is not None
 
 
-def solve_coordinate(problem, alphas, *, max_iter=200, tol=1e-10):
+def solve_coordinate(problem, alphas, *, max_iter=50, tol=1e-10):
     """Minimise ``f + alpha * p`` for an affine representation, by coordinate descent.
 
     A coordinate is a feature, with the translations of all groups in it: in these the datafit is a
@@ -40,7 +45,8 @@ def solve_coordinate(problem, alphas, *, max_iter=200, tol=1e-10):
     each from what came before, on the features in use, until no other one wants to be [2]_. Since
     features far outnumber the outputs of r, sweeps are slow near the end: between them, a Newton
     step is taken on the translations that are not 0, as far as none changes its sign. An alpha of
-    0 stands for its limit, see `least_penalty`.
+    0 stands for its limit, see `least_penalty`; near to it, that is the start where what came
+    before leads nowhere.
 
     Parameters
     ----------
@@ -48,7 +54,7 @@ def solve_coordinate(problem, alphas, *, max_iter=200, tol=1e-10):
         Of the loss "mean" and an affine representation.
     alphas : array-like of shape (n_alphas,)
         Weights of the penalty, at least 0.
-    max_iter : int, default=200
+    max_iter : int, default=50
         Most rounds, of some sweeps and a Newton step each.
     tol : float, default=1e-10
         Certificate to stop at; see `Path`.
@@ -72,7 +78,7 @@ def solve_coordinate(problem, alphas, *, max_iter=200, tol=1e-10):
             n_iter[a] = descent.run(alphas[a], max_iter, tol)
             T[a] = descent.T
         else:
-            T[a] = least_penalty(problem)
+            T[a] = descent.limit
     objectives = problem.objective(T, alphas)
     return Path(alphas, T, objectives, certificates(problem, T, alphas), n_iter)
 
@@ -173,14 +179,34 @@ class _Descent:
         self.coupling = pairs.gathered(doubled * pairs.deltas(np.eye(pairs.n_groups)))
         self.curvature = 2 * pairs.curvature() * (self.slope**2).sum(axis=1)
 
+    @cached_property
+    def limit(self):
+        """What the solution tends to as alpha tends to 0."""
+        return least_penalty(self.problem)
+
     def run(self, alpha, max_iter, tol):
-        """Sweeps until no feature wants to change; how many."""
-        n_sweeps, size = 0, np.linalg.norm(self.slope @ self.pull.T) + np.finfo(float).tiny
+        """Go down from the last solution, or from the limit; the number of sweeps."""
+        n_sweeps, is_done = self._down(alpha, max_iter, tol)
+        if is_done or len(self.problem.pairs) * self.T.shape[1] > MOST_IN_PROGRAMME:
+            return n_sweeps
+        other = self.T
+        self._put(self.limit.copy())
+        more, _ = self._down(alpha, max_iter, tol)
+        both = np.stack([other, self.T])
+        self._put(both[self.problem.objective(both, alpha).argmin()])
+        return n_sweeps + more
+
+    def _put(self, T):
+        self.T = T
+        self.pull = self.pull_at_0 + self.coupling @ (T @ self.slope)
+
+    def _down(self, alpha, max_iter, tol):
+        """Sweeps until no feature wants to change; how many, and whether that was reached."""
+        n_sweeps, size = 0, np.linalg.norm(self.slope @ self.pull_at_0.T) + np.finfo(float).tiny
         for _ in range(max_iter):
-            wanted = self._wanted(alpha)
-            residual = self.curvature * np.abs(wanted - self.T).max(axis=0)
+            residual = self.curvature * np.abs(self._wanted(alpha) - self.T).max(axis=0)
             if np.linalg.norm(residual) <= tol * size:
-                break
+                return n_sweeps, True
             used = np.flatnonzero((residual > 0.1 * residual.max()) | (np.ptp(self.T, axis=0) > 0))
             for _ in range(MOST_SWEEPS):
                 n_sweeps += 1
@@ -188,7 +214,7 @@ class _Descent:
                 if change <= 0.1 * tol * size / np.sqrt(len(used)):
                     break
             self._newton(alpha)
-        return n_sweeps
+        return n_sweeps, False
 
     def _wanted(self, alpha):
         """Where each feature would go by itself."""
@@ -225,8 +251,7 @@ class _Descent:
         np.add.at(way.T, of, (groups * np.linalg.lstsq(hessian, -grad, rcond=1e-12)[0]).T)
         now, change = pairs.deltas(self.T), pairs.deltas(way)
         closing = now * change < 0
-        self.T += min(1.0, (-now[closing] / change[closing]).min(initial=1.0)) * way
-        self.pull = self.pull_at_0 + self.coupling @ (self.T @ self.slope)
+        self._put(self.T + (-now[closing] / change[closing]).min(initial=1.0) * way)
 
 
 def _blocks(T, target):
