@@ -7,10 +7,9 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-from skcf import FeatureSpace, PrototypeExplainer
-from skcf.prototype import _maps
+from skcf import FeatureSpace, PrototypeExplainer, _maps
+from skcf._maps import read_map
 from skcf.prototype._losses import AutoencoderLoss, EncodedPrototypeLoss
-from skcf.prototype._maps import read_map
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skcf import FeatureSpace
-from skcf.prototype._maps import AffineMap, AskedMap, read_map
+from skcf._maps import AffineMap, AskedMap, read_map
 
 X = load_iris().data
 NAMES = ["a", "b", "c", "d"]

@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardSca
 
 from skcf import FeatureSpace
 from skcf._classifiers import read_classifier
+from skcf._maps import AffineMap, AskedMap, TorchMap, read_map
 from skcf._oracle import Oracle
 from skcf._targets import OTHER
 from skcf.prototype import _fista
@@ -32,7 +33,6 @@ from skcf.prototype._losses import (
     PrototypeLoss,
     slope_along,
 )
-from skcf.prototype._maps import AffineMap, AskedMap, TorchMap, read_map
 from skcf.prototype._path import breakpoints, follow_path, minimiser
 from skcf.prototype._problem import Pairs, elastic_net
 from skcf.prototype._prototypes import KDTrees, MeanEncodings
@@ -257,7 +257,7 @@ def test_asked_map_in_blocks(monkeypatch):
     rng = np.random.default_rng(0)
     Z, V = rng.normal(size=(7, 4)), rng.normal(size=(7, 3))
     expected = AskedMap(bowl, np.ones(4)).pullback(Z, V)
-    monkeypatch.setattr("skcf.prototype._maps.BLOCK_ELEMENTS", 2 * 16 * 3)
+    monkeypatch.setattr("skcf._maps.BLOCK_ELEMENTS", 2 * 16 * 3)
     assert_allclose(AskedMap(bowl, np.ones(4)).pullback(Z, V), expected, rtol=1e-12)
 
 
@@ -362,7 +362,7 @@ def test_torch_map_in_batches(monkeypatch):
     found = TorchMap(tiny_torch([4, 3, 2]))
     Z, V = iris()[0], np.random.default_rng(0).normal(size=(150, 2))
     expected = found.values(Z), found.pullback(Z, V)
-    monkeypatch.setattr("skcf.prototype._maps.BATCH_ELEMENTS", 4 * 7)
+    monkeypatch.setattr("skcf._maps.BATCH_ELEMENTS", 4 * 7)
     assert_allclose(found.values(Z), expected[0], rtol=1e-12)
     assert_allclose(found.pullback(Z, V), expected[1], rtol=1e-12)
     assert found.values(Z[:0]).shape == (0, 2)

@@ -7,6 +7,7 @@ import numpy as np
 
 from skcf._compat import HasMethods, Interval, StrOptions
 from skcf._diverse import choose_diverse
+from skcf._maps import medians, read_map
 from skcf._refine import refine
 from skcf._search import Batch
 from skcf._starts import StartRows
@@ -19,7 +20,6 @@ from skcf.prototype._losses import (
     PredictionLoss,
     PrototypeLoss,
 )
-from skcf.prototype._maps import medians, read_map
 from skcf.prototype._path import follow_path
 from skcf.prototype._problem import Pairs, elastic_net
 from skcf.prototype._prototypes import KDTrees, MeanEncodings

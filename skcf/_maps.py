@@ -15,7 +15,7 @@ from skcf._differences import BLOCK_ELEMENTS
 from skcf.space._containers import BACKENDS, Table
 from skcf.space._features import NumericFeature
 
-__all__ = ["medians", "read_map"]
+__all__ = ["AffineMap", "AskedMap", "FilledMap", "Map", "TorchMap", "medians", "read_map"]
 
 STEP = 1e-4
 """How far a map is asked on both sides of a column, as a share of its scale."""
@@ -26,6 +26,12 @@ of 28 by 28 pixels."""
 
 N_CHECKS = 16
 """Rows on which a map must be affine to be taken as that."""
+
+WANTED = {"autoencoder": "predict"}
+"""The method that is called, where it is not ``transform``."""
+
+ON_CATEGORIES = {"representation": "encode them as numbers first."}
+"""What is advised where there are categories."""
 
 
 def read_map(given, name, Z, space, n_outputs=None):
@@ -56,17 +62,17 @@ def read_map(given, name, Z, space, n_outputs=None):
     ValueError
         If there are categories, or it gives what is not 2-D, not finite or not one row a row.
     """
-    _check_numbers(space, name)
+    check_numbers(space, name)
     typical = medians(Z)
     Z = np.where(np.isnan(Z), typical, Z)
     if is_torch_module(given):
         found = TorchMap(given)
     else:
-        found = AskedMap(_under_names(_function(given, name), given, space), space.scale_)
+        found = AskedMap(function_of(given, name, space), space.scale_)
     values = found.values(Z)
-    _check_output(values, len(Z), name, n_outputs)
+    check_output(values, len(Z), name, n_outputs)
     if isinstance(found, AskedMap):
-        found = _affine(found, Z, values) or found
+        found = affine(found, Z, values) or found
     return FilledMap(found, typical)
 
 
@@ -77,18 +83,18 @@ def medians(Z):
         return np.nan_to_num(np.nanmedian(Z, axis=0))
 
 
-def _check_numbers(space, name):
+def check_numbers(space, name):
     """Refuse categories: a map of numbers cannot take them."""
     features = space.encoding_.features
     other = [f.name for f in features if not isinstance(f, NumericFeature)]
     if other:
         raise ValueError(
-            f"{name} takes rows of numbers, but the features {other} are categories: leave "
-            f"{name} out, so that categories are placed on axes."
+            f"{name} takes rows of numbers, but the features {other} are categories: "
+            + ON_CATEGORIES.get(name, f"leave {name} out, so that categories are placed on axes.")
         )
 
 
-def _check_output(values, n_rows, name, n_outputs):
+def check_output(values, n_rows, name, n_outputs):
     """Refuse what a distance cannot be taken of."""
     if values.ndim != 2:
         raise ValueError(
@@ -104,18 +110,24 @@ def _check_output(values, n_rows, name, n_outputs):
         raise ValueError(f"{name} gives values that are not finite for rows of X.")
 
 
+def function_of(given, name, space):
+    """What is to be called with rows, whether it knows the names of the columns or not."""
+    return _under_names(_function(given, name), given, space)
+
+
 def _function(given, name):
     """What is to be called."""
     if name == "autoencoder" and hasattr(given, "inverse_transform"):
         return partial(_there_and_back, given)
-    wanted = "transform" if name == "encoder" else "predict"
+    wanted = WANTED.get(name, "transform")
     if hasattr(given, wanted):
         return getattr(given, wanted)
     if callable(given):
         return given
     raise TypeError(
         f"{name} must be a torch module, a function, or a fitted estimator with "
-        f"{'transform' if name == 'encoder' else 'inverse_transform or predict'}; got {given!r}."
+        f"{'inverse_transform or predict' if name == 'autoencoder' else 'transform'}; "
+        f"got {given!r}."
     )
 
 
@@ -136,16 +148,31 @@ def _of_frames(function, backend, names, Z):
     return function(table.container())
 
 
-def _affine(asked, Z, values):
+def affine(asked, Z, values):
     """The map as an affine one, if it is that; its values of rows without gaps tell."""
-    scale, centre = asked.scale, np.median(Z, axis=0)
+    centre = np.median(Z, axis=0)
     origin = asked.values(centre[None])[0]
-    slope = (asked.values(centre + np.diag(scale)) - origin) / scale[:, None]
-    affine = AffineMap(slope, origin - centre @ slope)
     Z, values = Z[:N_CHECKS], values[:N_CHECKS]
-    size = np.abs(values - origin).max() + np.abs(origin).max()
-    close = np.abs(affine.values(Z) - values).max() <= 1e-6 * max(size, 1e-12)
-    return affine if close else None
+    size = max(np.abs(values - origin).max() + np.abs(origin).max(), 1e-12)
+    halfway = asked.values((Z + centre) / 2)
+    if np.abs(halfway - (values + origin) / 2).max() > 1e-6 * size:
+        return None  # known by few questions: the slope takes one for each feature
+    slope = _slope(asked, centre, origin)
+    found = AffineMap(slope, origin - centre @ slope)
+    return found if np.abs(found.values(Z) - values).max() <= 1e-6 * size else None
+
+
+def _slope(asked, centre, origin):
+    """Change of the values with each feature, some features at a time."""
+    d = len(centre)
+    slope = np.empty((d, len(origin)))
+    size = max(1, BLOCK_ELEMENTS // d)
+    for first in range(0, d, size):
+        b = slice(first, min(first + size, d))
+        rows = np.tile(centre, (b.stop - b.start, 1))
+        rows[np.arange(len(rows)), np.arange(b.start, b.stop)] += asked.scale[b]
+        slope[b] = (asked.values(rows) - origin) / asked.scale[b, None]
+    return slope
 
 
 class Map:
@@ -212,8 +239,8 @@ class AffineMap(Map):
 class AskedMap(Map):
     """Any map, with gradients by central differences."""
 
-    def __init__(self, function, scale):
-        self.function, self.scale = function, scale
+    def __init__(self, function, scale, step=STEP):
+        self.function, self.scale, self.step = function, scale, step
 
     def values(self, Z):
         """Its values, shape (n_rows, n_outputs)."""
@@ -222,7 +249,7 @@ class AskedMap(Map):
     def pullback(self, Z, V):
         """Gradient of ``sum(V * values(Z))``."""
         grad = np.empty(Z.shape)
-        width = STEP * self.scale
+        width = self.step * self.scale
         size = max(1, BLOCK_ELEMENTS // (2 * Z.shape[1] ** 2))
         for first in range(0, len(Z), size):
             b = slice(first, first + size)
@@ -234,14 +261,22 @@ class AskedMap(Map):
 
 
 class TorchMap(Map):
-    """A torch module, with gradients by autograd, in the dtype of its parameters."""
+    """A torch module, with gradients by autograd, in the dtype of its parameters.
 
-    def __init__(self, module):
-        self.module = module
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In whatever mode: it is asked in evaluation mode, and put back.
+    batch_elements : int, default=None
+        Values that it is given at a time; None: `BATCH_ELEMENTS`.
+    """
+
+    def __init__(self, module, batch_elements=None):
+        self.module, self.batch_elements = module, batch_elements
 
     def values(self, Z):
         """Its values, shape (n_rows, n_outputs)."""
-        return np.concatenate([self._values(Z[b]) for b in _batches(Z)])
+        return np.concatenate([self._values(Z[b]) for b in self._batches(Z)])
 
     def pullback(self, Z, V):
         """Gradient of ``sum(V * values(Z))``."""
@@ -252,7 +287,7 @@ class TorchMap(Map):
         import torch
 
         with evaluating(self.module), torch.inference_mode(False), torch.enable_grad():
-            parts = [self._residual_pullback(Z[b], b, residual_of) for b in _batches(Z)]
+            parts = [self._residual_pullback(Z[b], b, residual_of) for b in self._batches(Z)]
         V, grad = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return V, grad
 
@@ -281,8 +316,7 @@ class TorchMap(Map):
         like = next(iter(self.module.parameters()), torch.empty(0))
         return torch.tensor(Z, dtype=like.dtype, device=like.device)
 
-
-def _batches(Z):
-    """Rows of which a module can hold what it makes of them; one batch of no rows, too."""
-    size = max(1, BATCH_ELEMENTS // max(1, Z.shape[1]))
-    return [slice(i, i + size) for i in range(0, max(1, len(Z)), size)]
+    def _batches(self, Z):
+        """Rows of which a module can hold what it makes of them; one batch of no rows, too."""
+        size = max(1, (self.batch_elements or BATCH_ELEMENTS) // max(1, Z.shape[1]))
+        return [slice(i, i + size) for i in range(0, max(1, len(Z)), size)]

@@ -1,0 +1,248 @@
+"""Monotone FISTA with backtracking: all pairs, several starts and several alphas at once.
+
+References
+----------
+.. [1] A. Beck, M. Teboulle. "Fast gradient-based algorithms for constrained total variation image
+   denoising and deblurring problems." IEEE Transactions on Image Processing 18(11), 2009.
+.. [2] B. O'Donoghue, E. Candès. "Adaptive restart for accelerated gradient schemes." Foundations
+   of Computational Mathematics 15, 2015.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Path", "certificates", "minimise", "solve_prox"]
+
+SHRINKAGE = 0.9
+"""What the curvature is multiplied by before each step: backtracking raises it where need be."""
+
+MOST_DOUBLINGS = 40
+"""Times that a step is halved before a point is taken as one that cannot be improved."""
+
+PATIENCE = 20
+"""Steps in a row without progress for a problem to stop."""
+
+MOST_EXCHANGES = 4
+"""Times that alphas may take over what others have found."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """The best translations that were found for each alpha.
+
+    Attributes
+    ----------
+    alphas : ndarray of float64, shape (n_alphas,)
+    translations : ndarray of float64, shape (n_alphas, n_groups, n_features)
+        Up to a vector added to all groups'.
+    objectives : ndarray of float64, shape (n_alphas,)
+        ``f + alpha * p``.
+    certificates : ndarray of float64, shape (n_alphas,)
+        Norm of the gradient map ``L (T - prox(T - grad / L))``, as a share of that of the gradient
+        at 0: 0 at a stationary point.
+    n_iter : ndarray of int, shape (n_alphas,)
+        Steps from the start that led there.
+    """
+
+    alphas: np.ndarray
+    translations: np.ndarray
+    objectives: np.ndarray
+    certificates: np.ndarray
+    n_iter: np.ndarray
+
+
+def solve_prox(problem, alphas, *, starts=None, max_iter=500, tol=1e-5):
+    """Minimise ``f + alpha * p`` for each alpha, from several starts, and keep the best.
+
+    Monotone FISTA [1]_ with restarts [2]_: a gradient step of the datafit and the exact proximal
+    step of the penalty, so that zeros are exact, and no group is favoured as the reference. Then
+    each alpha takes over what another one found, where that is better for it, and goes on.
+
+    Parameters
+    ----------
+    problem : GroupProblem
+        What is minimised.
+    alphas : array-like of shape (n_alphas,)
+        Weights of the penalty, at least 0.
+    starts : ndarray of float64, shape (n_starts, n_groups, n_features), default=None
+        Others beside zero, DBM and half of it, which are always among them.
+    max_iter : int, default=500
+        Most steps from each start.
+    tol : float, default=1e-5
+        Certificate to stop at; see `Path`.
+
+    Returns
+    -------
+    Path
+        No worse, for any alpha, than any of the starts.
+    """
+    alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
+    own = problem.starts()
+    starts = own if starts is None else np.concatenate([own, starts])
+    T = np.tile(starts, (len(alphas), 1, 1))
+    found = minimise(problem, T, np.repeat(alphas, len(starts)), max_iter=max_iter, tol=tol)
+    best = _exchanged(problem, alphas, found, max_iter, tol)
+    residuals = certificates(problem, best.T, alphas)
+    return Path(alphas, best.T, best.objective(), residuals, best.n_iter)
+
+
+def _exchanged(problem, alphas, found, max_iter, tol):
+    """The best for each alpha of what all of them found, improved."""
+    pool, chosen = found, None
+    for _ in range(MOST_EXCHANGES):
+        objectives = pool.f[None] + alphas[:, None] * pool.p
+        best = objectives.argmin(axis=1)
+        chosen = pool.at(best, alphas)
+        foreign = np.flatnonzero(pool.alpha[best] != alphas)
+        if not len(foreign):
+            break
+        start = chosen.T[foreign]
+        more = minimise(problem, start, alphas[foreign], max_iter=max_iter, tol=tol)
+        pool = chosen.with_those(more)
+    objectives = pool.f[None] + alphas[:, None] * pool.p
+    return pool.at(objectives.argmin(axis=1), alphas)
+
+
+@dataclass
+class Solutions:
+    """Translations with their datafit, penalty and alpha."""
+
+    T: np.ndarray
+    f: np.ndarray
+    p: np.ndarray
+    alpha: np.ndarray
+    n_iter: np.ndarray
+
+    def objective(self):
+        """``f + alpha * p`` of each."""
+        return self.f + self.alpha * self.p
+
+    def at(self, places, alphas):
+        """Some of them, for other alphas."""
+        return Solutions(
+            self.T[places], self.f[places], self.p[places], alphas, self.n_iter[places]
+        )
+
+    def with_those(self, other):
+        """These and others."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Solutions(*(np.concatenate(pair) for pair in pairs))
+
+
+def minimise(problem, T, alpha, *, free=None, max_iter=500, tol=1e-5):
+    """Minimise from each start under its own alpha; see `solve_prox`.
+
+    Parameters
+    ----------
+    problem : GroupProblem
+    T : ndarray of float64, shape (n_problems, n_groups, n_features)
+        Starts.
+    alpha : ndarray of float64, shape (n_problems,)
+        Weights of the penalty.
+    free : ndarray of bool, shape (n_problems, 1, n_features), default=None
+        Which of the columns that are free may change in each problem: the others are set to 0.
+    max_iter : int, default=500
+    tol : float, default=1e-5
+
+    Returns
+    -------
+    Solutions
+        None worse than its start.
+    """
+    alpha = np.broadcast_to(np.asarray(alpha, dtype=np.float64), len(T)).copy()
+    T = problem.penalty.feasible(T if free is None else T * free)
+    run = _Run(problem, T, alpha, tol, free)
+    for _ in range(max_iter):
+        if not len(run.active):
+            break
+        run.step()
+    return Solutions(run.X, run.f, run.p, alpha, run.n_iter)
+
+
+class _Run:
+    """The state of all problems; those that have come to rest are left out of the steps."""
+
+    def __init__(self, problem, T, alpha, tol, free=None):
+        self.problem, self.alpha, self.free = problem, alpha, free
+        self.X, self.Y, self.t = T.copy(), T.copy(), np.ones(len(T))
+        self.f, self.p = problem.datafit.values(T), problem.penalty.values(T)
+        self.n_iter = np.zeros(len(T), dtype=int)
+        self.stalled = np.zeros(len(T), dtype=int)
+        size, curvature = _gauge(problem)
+        self.L, self.tol = np.full(len(T), curvature), tol * size
+        self.active = np.arange(len(T))
+
+    def step(self):
+        """One step of all that are not at rest."""
+        a = self.active
+        Y, alpha = self.Y[a], self.alpha[a]
+        fy, grad = self.problem.values_and_gradients(Y)
+        if self.free is not None:
+            grad *= self.free[a]
+        self.L[a] *= SHRINKAGE
+        Z, fz = self._backtracked(Y, fy, grad)
+        pz = self.problem.penalty.values(Z)
+        self.n_iter[a] += 1
+        before = self.f[a] + alpha * self.p[a]
+        gain = before - (fz + alpha * pz)
+        moved = _norm(Z - Y)
+        from_best = self.t[a] == 1.0  # nothing was extrapolated
+        self._accept(a, Z, fz, pz, gain, Y)
+        slow = gain <= 10 * self.problem.resolution * np.abs(before)
+        self.stalled[a] = np.where(slow, self.stalled[a] + 1, 0)
+        stuck = (gain <= 0) & from_best
+        done = (self.L[a] * moved <= self.tol) | stuck | (self.stalled[a] >= PATIENCE)
+        self.active = a[~done]
+
+    def _backtracked(self, Y, fy, grad):
+        """The step that the quadratic bound of the datafit holds for."""
+        a, problem = self.active, self.problem
+        Z, fz = np.empty(Y.shape), np.empty(len(Y))
+        left = np.arange(len(Y))
+        for _ in range(MOST_DOUBLINGS):
+            L = self.L[a[left]]
+            Z[left] = problem.step(Y[left], grad[left], 1 / L, self.alpha[a[left]])
+            fz[left] = problem.datafit.values(Z[left])
+            move = Z[left] - Y[left]
+            bound = fy[left] + np.einsum("bgd,bgd->b", grad[left], move) + L / 2 * _norm(move) ** 2
+            rounding = 10 * problem.resolution * np.abs(fy[left])
+            left = left[~(fz[left] <= bound + rounding)]
+            if not len(left):
+                break
+            self.L[a[left]] *= 2
+        return Z, fz
+
+    def _accept(self, a, Z, fz, pz, gain, Y):
+        """Keep what is better, and extrapolate; start anew where the way turns."""
+        X, better = self.X[a], gain > 0
+        turned = np.einsum("bgd,bgd->b", Y - Z, Z - X) > 0
+        t = np.where(turned | ~better, 1.0, self.t[a])
+        following = np.where(better, (1 + np.sqrt(1 + 4 * t**2)) / 2, 1.0)
+        share = np.where(better, (t - 1) / following, 0.0)[:, None, None]
+        kept = np.where(better[:, None, None], Z, X)
+        self.Y[a] = kept + share * (kept - X)
+        self.X[a], self.t[a] = kept, following
+        self.f[a], self.p[a] = np.where(better, fz, self.f[a]), np.where(better, pz, self.p[a])
+
+
+def certificates(problem, T, alpha):
+    """Norm of the gradient map of each T, as a share of the gradient's at 0."""
+    size, curvature = _gauge(problem)
+    L = np.full(len(T), curvature)
+    _, gradients = problem.values_and_gradients(T)
+    return curvature * _norm(T - problem.step(T, gradients, 1 / L, alpha)) / size
+
+
+def _gauge(problem):
+    """Size of the gradient at 0, and how it changes on the way to DBM."""
+    ends = problem.starts((0.0, 1.0))
+    _, (at_zero, at_dbm) = problem.values_and_gradients(ends)
+    tiny = np.finfo(np.float64).tiny
+    way = np.linalg.norm(ends[1])
+    curvature = np.linalg.norm(at_dbm - at_zero) / way if way > 0 else 0.0
+    return max(np.linalg.norm(at_zero), tiny), curvature if curvature > 0 else 1.0
+
+
+def _norm(A):
+    return np.sqrt(np.einsum("bgd,bgd->b", A, A))
