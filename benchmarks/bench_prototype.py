@@ -34,7 +34,8 @@ SOLVERS = {  # settings of PrototypeExplainer
     # momentum is lost in alibi, see README.md
     "fista": {"solver": "fista", "n_prototypes": 1, "momentum": False, "tol": 0, "min_margin": 0},
     "candidate": {"min_margin": float(np.log(0.7 / 0.3))},  # 20 prototypes, probability above .7
-    "cheapest": {"n_prototypes": 20, "select": "cheapest"},
+    # what is cheap by the elastic net is not cheap by the city-block cost, unless beta is large
+    "cheapest": {"n_prototypes": 20, "select": "cheapest", "beta": 1.0},
 }
 WITH = {  # the solvers that are run for breast cancer, by loss
     "A, c searched": ("auto", "fista"),
@@ -275,9 +276,11 @@ def ours(task, loss, solver, batch):
         learning_rate_init=settings["learning_rate_init"],
         max_steps=settings["max_iterations"],
         random_state=task.seed,
-        **{name: settings[name] for name in ("beta", "theta", "kappa", "c_steps")},
-        **SOLVERS[solver],
-        **task.fit_parameters,
+        **{
+            **{name: settings[name] for name in ("beta", "theta", "kappa", "c_steps")},
+            **SOLVERS[solver],
+            **task.fit_parameters,
+        },
     ).fit(task.X_train, task.model.predict(task.X_train))
     if batch:
         explainer.explain(task.batch[:2])  # what is made ready on the first call
