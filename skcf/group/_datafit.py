@@ -6,6 +6,8 @@ References
    low-dimensional representations." ICML 2020.
 """
 
+from copy import copy
+
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
@@ -26,6 +28,12 @@ class _Datafit:
     def __init__(self, representation, pairs):
         self.pairs = pairs
         self.slope, self.intercept, self.rest = front_of(representation)
+
+    def on(self, columns):
+        """The same for some columns, where there are no moves in the others."""
+        part = copy(self)
+        part.slope = self.slope[columns]
+        return part
 
     def values(self, T):
         """The loss of each T, shape (n_problems,)."""

@@ -155,15 +155,13 @@ def pools(ordered, gamma):
 
 def _prox_columns(V, gamma):
     """Proximal operator of columns, shape (n_groups, n_columns)."""
-    g = len(V)
-    order = np.argsort(V, axis=0, kind="stable")
-    ordered = np.take_along_axis(V, order, axis=0)
-    U = np.tile(ordered.mean(axis=0), (g, 1))
+    ordered = np.sort(V, axis=0)
+    U = np.tile(ordered.mean(axis=0), (len(V), 1))
     apart = np.flatnonzero(~pools(ordered, gamma))
     if len(apart):
-        ordered, order = ordered[:, apart], order[:, apart]
-        fitted = np.empty(ordered.shape)
-        rising = _isotonic(ordered - gamma[apart] * _slopes(g)[:, None])
+        order = np.argsort(V[:, apart], axis=0, kind="stable")
+        rising = _isotonic(ordered[:, apart] - gamma[apart] * _slopes(len(V))[:, None])
+        fitted = np.empty(rising.shape)
         np.put_along_axis(fitted, order, rising, axis=0)
         U[:, apart] = fitted
     return U

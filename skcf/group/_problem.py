@@ -4,7 +4,7 @@
 `skcf.group._penalty`, on the columns that are free.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,21 @@ class GroupProblem:
     def starts(self, shares=(0.0, 1.0, 0.5)):
         """DBM times some shares: where solvers start, shape (n_starts, n_groups, n_features)."""
         return np.asarray(shares)[:, None, None] * self.difference_between_means()
+
+    @property
+    def can_narrow(self):
+        """Whether some columns make up a problem that takes less than all of them."""
+        return self.datafit.slope is not None
+
+    def on(self, columns):
+        """The problem of some columns, in which all groups are alike in the others."""
+        return replace(
+            self,
+            means=self.means[:, columns],
+            datafit=self.datafit.on(columns),
+            penalty=self.penalty.on(columns),
+            free=self.free[columns],
+        )
 
     @property
     def resolution(self):

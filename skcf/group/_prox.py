@@ -23,6 +23,9 @@ MOST_DOUBLINGS = 40
 PATIENCE = 20
 """Steps in a row without progress for a problem to stop."""
 
+MANY_FEATURES, STEPS_A_PART = 256, 10
+"""Features from which on steps are of those in use, and how many, until the others are asked."""
+
 MOST_EXCHANGES = 4
 """Times that alphas may take over what others have found."""
 
@@ -161,7 +164,11 @@ def minimise(problem, T, alpha, *, free=None, max_iter=500, tol=1e-5):
 
 
 class _Run:
-    """The state of all problems; those that have come to rest are left out of the steps."""
+    """The state of all problems; those that have come to rest are left out of the steps.
+
+    Where features are many, most steps are of those in which some translation is not 0: the
+    others are asked now and then, and before a problem comes to rest.
+    """
 
     def __init__(self, problem, T, alpha, tol, free=None):
         self.problem, self.alpha, self.free = problem, alpha, free
@@ -172,32 +179,55 @@ class _Run:
         size, curvature = _gauge(problem)
         self.L, self.tol = np.full(len(T), curvature), tol * size
         self.active = np.arange(len(T))
+        self.narrows = problem.can_narrow and T.shape[2] >= MANY_FEATURES
+        self.part, self.n_left = None, 0
 
     def step(self):
         """One step of all that are not at rest."""
-        a = self.active
-        Y, alpha = self.Y[a], self.alpha[a]
-        fy, grad = self.problem.values_and_gradients(Y)
+        a, (problem, columns) = self.active, self._part()
+        at = a if columns is None else np.ix_(a, np.arange(self.X.shape[1]), columns)
+        Y, alpha = self.Y[at], self.alpha[a]
+        fy, grad = problem.values_and_gradients(Y)
         if self.free is not None:
-            grad *= self.free[a]
+            grad *= self.free[a] if columns is None else self.free[a][:, :, columns]
         self.L[a] *= SHRINKAGE
-        Z, fz = self._backtracked(Y, fy, grad)
-        pz = self.problem.penalty.values(Z)
-        self.n_iter[a] += 1
+        Z, fz = self._backtracked(problem, Y, fy, grad)
+        pz = problem.penalty.values(Z)
         before = self.f[a] + alpha * self.p[a]
         gain = before - (fz + alpha * pz)
-        moved = _norm(Z - Y)
-        from_best = self.t[a] == 1.0  # nothing was extrapolated
-        self._accept(a, Z, fz, pz, gain, Y)
+        done = self._at_rest(a, gain, before, _norm(Z - Y))
+        self._accept(a, at, Z, fz, pz, gain, Y)
+        if columns is None:
+            self.active = a[~done]
+            self.n_left = STEPS_A_PART if self.narrows else 0
+        else:
+            self.n_left = 0 if done.any() else self.n_left - 1
+
+    def _part(self):
+        """The problem of the features in use, and which these are; None: all of them."""
+        if self.n_left == 0:
+            self.part = None
+            return self.problem, None
+        if self.part is None:
+            used = np.zeros(self.X.shape[2], dtype=bool)
+            for T in (self.X[self.active], self.Y[self.active]):
+                used |= (T[:, :1] != T).any(axis=(0, 1))
+            columns = np.flatnonzero(used)
+            self.part = self.problem.on(columns), columns
+        return self.part
+
+    def _at_rest(self, a, gain, before, moved):
+        """Which problems have nowhere to go, or go nowhere."""
+        self.n_iter[a] += 1
         slow = gain <= 10 * self.problem.resolution * np.abs(before)
         self.stalled[a] = np.where(slow, self.stalled[a] + 1, 0)
+        from_best = self.t[a] == 1.0  # nothing was extrapolated
         stuck = (gain <= 0) & from_best
-        done = (self.L[a] * moved <= self.tol) | stuck | (self.stalled[a] >= PATIENCE)
-        self.active = a[~done]
+        return (self.L[a] * moved <= self.tol) | stuck | (self.stalled[a] >= PATIENCE)
 
-    def _backtracked(self, Y, fy, grad):
+    def _backtracked(self, problem, Y, fy, grad):
         """The step that the quadratic bound of the datafit holds for."""
-        a, problem = self.active, self.problem
+        a = self.active
         Z, fz = np.empty(Y.shape), np.empty(len(Y))
         left = np.arange(len(Y))
         for _ in range(MOST_DOUBLINGS):
@@ -213,16 +243,16 @@ class _Run:
             self.L[a[left]] *= 2
         return Z, fz
 
-    def _accept(self, a, Z, fz, pz, gain, Y):
+    def _accept(self, a, at, Z, fz, pz, gain, Y):
         """Keep what is better, and extrapolate; start anew where the way turns."""
-        X, better = self.X[a], gain > 0
+        X, better = self.X[at], gain > 0
         turned = np.einsum("bgd,bgd->b", Y - Z, Z - X) > 0
         t = np.where(turned | ~better, 1.0, self.t[a])
         following = np.where(better, (1 + np.sqrt(1 + 4 * t**2)) / 2, 1.0)
         share = np.where(better, (t - 1) / following, 0.0)[:, None, None]
         kept = np.where(better[:, None, None], Z, X)
-        self.Y[a] = kept + share * (kept - X)
-        self.X[a], self.t[a] = kept, following
+        self.Y[at] = kept + share * (kept - X)
+        self.X[at], self.t[a] = kept, following
         self.f[a], self.p[a] = np.where(better, fz, self.f[a]), np.where(better, pz, self.p[a])
 
 
