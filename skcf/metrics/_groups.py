@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array
 
+from skcf._neighbours import holding, nearest_distances
 from skcf.metrics._consistency import checked_translations, pairwise_translations
 from skcf.metrics._rows import average_of, check_average
 from skcf.space._containers import BACKENDS, Table, backend_of, checked_container
@@ -20,8 +20,6 @@ __all__ = ["calibrate_epsilon", "group_correctness", "group_coverage"]
 
 METRICS = ("euclidean", "sqeuclidean")
 DIAGONALS = ("drop", "literal", "leave_one_out")
-
-ROUNDING = 1e-9  # of a share times a number of points
 
 
 def group_correctness(
@@ -99,7 +97,7 @@ def group_correctness(
            [0.66666667,        nan]])
     """
     return _over_pairs(
-        _nearest,
+        nearest_distances,
         _Setting(eps, metric, diagonal, average),
         (X, groups, labels, representation),
         translations,
@@ -158,7 +156,7 @@ def group_coverage(
            [1.        ,        nan]])
     """
     return _over_pairs(
-        lambda moved, there, apart: _nearest(there, moved, apart),
+        lambda moved, there, apart: nearest_distances(there, moved, apart),
         _Setting(eps, metric, diagonal, average),
         (X, groups, labels, representation),
         translations,
@@ -228,7 +226,8 @@ def calibrate_epsilon(
     for label, members in zip(read.labels, read.members, strict=True):
         if len(members) < 2:
             raise ValueError(f"Group {label!r} has one row, where at least two are needed.")
-    return max(_quantile(_nearest(r, r, apart=True), level, metric) for r in read.represented)
+    distances = (nearest_distances(r, r, apart=True) for r in read.represented)
+    return max(holding(_in_metric(each, metric), level) for each in distances)
 
 
 @dataclass(frozen=True)
@@ -278,25 +277,6 @@ def _over_pairs(nearest, setting, data, translations):
     if setting.average is None:
         return shares
     return average_of(shares[~np.isnan(shares)], setting.average)
-
-
-def _nearest(points, others, apart):
-    """Distance of each point to the nearest of the others; apart: of those but its own like.
-
-    Where they are apart, both have the same rows, which may have been moved: a point's own like
-    is the one at its place.
-    """
-    k = min(1 + apart, len(others))
-    distances, places = NearestNeighbors(n_neighbors=k).fit(others).kneighbors(points)
-    if apart:
-        distances = np.where(places == np.arange(len(points))[:, None], np.inf, distances)
-    return distances.min(axis=1)
-
-
-def _quantile(distances, level, metric):
-    """The smallest radius that holds such a share of the distances."""
-    held = int(np.ceil(level * len(distances) - ROUNDING))
-    return float(np.sort(_in_metric(distances, metric))[max(held, 1) - 1])
 
 
 def _in_metric(distances, metric):
