@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from _dice import Dice, dice_or_why_not
+from _tables import verdict
 from bench_nearest import adult, boosted, breast_cancer, german_credit, text_columns
 from bench_optimum import credit_default
 from threadpoolctl import threadpool_limits
@@ -333,11 +334,6 @@ class Run:
                 asked = f"at least {TIMES} x DiCE-genetic's rows a second"
                 told += f", {len(one.batch.X)} at once"
                 verdict(one.times >= TIMES, f"{asked}: {told}: {one.times:.0f}")
-
-
-def verdict(met, detail):
-    """Print one thing asked."""
-    print(f"    {'PASS' if met else 'MISS'}  {detail}")
 
 
 def main():

@@ -20,6 +20,7 @@ from _cancer_net import (
     train_autoencoders,
     train_classifier,
 )
+from _tables import header, verdict
 from sklearn.ensemble import RandomForestClassifier
 from threadpoolctl import threadpool_limits
 
@@ -122,15 +123,16 @@ class Answer:
         valid = self.found.copy()
         own = self.task.own[: len(valid)]
         y_cf = own.copy()
-        y_cf[valid] = self.task.judge.predict(self.X_cf[valid])
+        if valid.any():
+            y_cf[valid] = self.task.judge.predict(self.X_cf[valid])
         valid &= y_cf != own
         X, X_cf, values = self.X[valid], self.X_cf[valid], dict.fromkeys(MEASURES)
-        if self.task.autoencoders is not None:
+        if self.task.autoencoders is not None and valid.any():
             values["en"] = elastic_net(X, X_cf)
             both = {"target": y_cf[valid], "autoencoders": self.task.autoencoders, "average": None}
             values["im1"] = im1(X, X_cf, origin=own[valid], **both)
             values["im2"] = im2(X, X_cf, **both)
-        if self.task.space is not None:
+        if self.task.space is not None and valid.any():
             values["cost"] = self.task.space.cost(as_floats(X), as_floats(X_cf))
         object.__setattr__(self, "valid", valid)
         for name, value in values.items():
@@ -246,6 +248,24 @@ def theirs(task, loss):
     return task.explained(ALIBI, loss, told["X_cf"], told["found"], seconds, seconds)
 
 
+def explainer_of(kind, task, loss, **changes):
+    """An explainer of this class with the settings of a loss, but for some changes; fitted."""
+    settings = task.losses[loss]
+    parameters = {
+        "target_class": "other",
+        "feature_space": task.given_space,
+        "c": settings["c_init"],
+        "learning_rate_init": settings["learning_rate_init"],
+        "max_steps": settings["max_iterations"],
+        "random_state": task.seed,
+        **{name: settings[name] for name in ("beta", "theta", "kappa", "c_steps")},
+        **task.fit_parameters,
+        **changes,
+    }
+    explainer = kind(task.model, **parameters)
+    return explainer.fit(task.X_train, task.model.predict(task.X_train))
+
+
 def ours(task, loss, solver, batch):
     """What PrototypeExplainer gives, and its CPU seconds a row.
 
@@ -267,21 +287,7 @@ def ours(task, loss, solver, batch):
     seconds : float
         A row.
     """
-    settings = task.losses[loss]
-    explainer = PrototypeExplainer(
-        task.model,
-        target_class="other",
-        feature_space=task.given_space,
-        c=settings["c_init"],
-        learning_rate_init=settings["learning_rate_init"],
-        max_steps=settings["max_iterations"],
-        random_state=task.seed,
-        **{
-            **{name: settings[name] for name in ("beta", "theta", "kappa", "c_steps")},
-            **SOLVERS[solver],
-            **task.fit_parameters,
-        },
-    ).fit(task.X_train, task.model.predict(task.X_train))
+    explainer = explainer_of(PrototypeExplainer, task, loss, **SOLVERS[solver])
     if batch:
         explainer.explain(task.batch[:2])  # what is made ready on the first call
         return timed(explainer, [task.batch])
@@ -381,16 +387,6 @@ def asked_of(what):
     if what.startswith("breast cancer, C"):
         return 300, 1.05, ("en", "im1", "im2")
     return 100, 1.0, () if "forest" in what else ("en",)
-
-
-def verdict(met, detail):
-    """Print one thing asked."""
-    print(f"    {'PASS' if met else 'MISS'}  {detail}")
-
-
-def header(line):
-    """Print the head of a table."""
-    print(f"{line}\n" + "|" + "---|" * line.count(" |"))
 
 
 def main():

@@ -6,20 +6,19 @@ beside it. Nets and answers are kept in the folder --cache, so that reruns are q
 
 import argparse
 import tempfile
-import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from _mnist_nets import INK, SIDE, Asked, Nets, mnist_rows
+from _tables import header, spread
+from _watched import WatchedExplainer
 from threadpoolctl import threadpool_limits
 
-from skcf import FeatureSpace, InvalidCounterfactualWarning, PrototypeExplainer
+from skcf import FeatureSpace, InvalidCounterfactualWarning
 from skcf.metrics import im1, im2, model_comparison_test
-from skcf.prototype._problem import Pairs
 
 BETA, GAMMA, K = 0.1, 100.0, 5
 LOSSES = {  # c, theta, and whether there is an autoencoder: appendix B
@@ -40,57 +39,6 @@ HEADER = (
     "| loss | rows | valid | median c | CPU s a row | steps to it | steps in all | EN "
     "| IM1 | median | IM2 x 10 | median |"
 )
-
-
-@dataclass
-class Log:
-    """What happened to each row: steps taken, the least elastic net, and the step that had it."""
-
-    steps: np.ndarray
-    cost: np.ndarray
-    best: np.ndarray
-    pending: Any = None
-
-    @classmethod
-    def of(cls, n_rows):
-        """Nothing so far."""
-        return cls(np.zeros(n_rows, int), np.full(n_rows, np.inf), np.zeros(n_rows, int))
-
-
-@dataclass(frozen=True)
-class WatchedPairs(Pairs):
-    """Pairs that write down at which step of FISTA the counterfactuals were found."""
-
-    log: Log = field(default=None)
-
-    def valid(self, found):
-        """Asked once a step."""
-        self.log.steps[self.rows] += 1
-        self.log.pending = super().valid(found)
-        return self.log.pending
-
-    def elastic_net(self, found):
-        """Asked after it, about the same rows."""
-        value = super().elastic_net(found)
-        if self.log.pending is not None:
-            better = self.log.pending & (value < self.log.cost[self.rows])
-            rows, self.log.pending = self.rows[better], None
-            self.log.cost[rows], self.log.best[rows] = value[better], self.log.steps[rows]
-        return value
-
-
-class WatchedExplainer(PrototypeExplainer):
-    """Explainer that counts the steps of each row."""
-
-    def watched(self, X):
-        """What `explain` returns, the log, and CPU seconds."""
-        self.log = Log.of(len(X))
-        start = time.process_time()
-        result = self.explain(X)
-        return result, self.log, time.process_time() - start
-
-    def _problem(self, *given):
-        return WatchedPairs(**vars(super()._problem(*given)), log=self.log)
 
 
 @dataclass
@@ -210,13 +158,6 @@ class Study:
         return answer
 
 
-def spread(values, factor=1.0, digits=2):
-    """Mean with its 95 % bound, and the median."""
-    values = factor * np.asarray(values, float)
-    bound = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return f"{values.mean():.{digits}f} ± {bound:.{digits}f}", f"{np.median(values):.{digits}f}"
-
-
 def line(name, answer, judges):
     """Row of the table."""
     first, second = answer.interpretability(judges)
@@ -233,11 +174,6 @@ def line(name, answer, judges):
         *spread(second, 10),
     ]
     return "| " + " | ".join(map(str, told)) + " |"
-
-
-def header(text):
-    """Print the head of a table."""
-    print(f"{text}\n|" + "---|" * text.count(" |"), flush=True)
 
 
 def show_table(study):
