@@ -116,3 +116,25 @@ def test_sequential_moves_categories_and_black_boxes():
         found = result.status == "found"
         assert found.mean() >= share
         assert (classifier.predict(result.X_cf[found]) == "yes").all()
+
+
+def test_sequential_gives_up_no_row_that_the_path_finds():
+    X, y = mixed_population(300, seed=4)
+    space = FeatureSpace(
+        immutable_features=["sex", "job"],
+        change_direction={"age": 1},
+        permitted_range={"hours": (10, 40)},
+    )
+    model = boosted_pipeline(X, y, ["job", "sex"])
+    statuses = {}
+    for solver, c in (("path", 0.0), ("sequential", 1.0)):
+        explainer = PrototypeExplainer(
+            model, target_class="yes", feature_space=space, solver=solver, c=c, n_prototypes=1,
+            theta=0.0 if c else 100.0, random_state=0,
+        ).fit(X, model.predict(X))  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InvalidCounterfactualWarning)
+            statuses[solver] = explainer.explain(X).status
+    found = statuses["path"] == "found"
+    assert found.sum() > 50
+    assert (statuses["sequential"][found] == "found").all()

@@ -185,9 +185,9 @@ class PrototypeExplainer(BaseCounterfactual):
     that is compared over iterates is that of the row that is returned: whole numbers, categories,
     and within the constraints.
 
-    A candidate of the path that no prototype's path yields (no prototype is valid under the
-    constraints) comes from the nearest allowed training row of the target class, as in
-    `NearestExplainer`.
+    Rows for which neither the path nor the sequential solver finds anything (no prototype is valid
+    under the constraints) go towards the nearest allowed training row of the target class, as in
+    `NearestExplainer`, along its path.
 
     References
     ----------
@@ -422,7 +422,7 @@ class PrototypeExplainer(BaseCounterfactual):
             c = np.zeros(len(pairs))
         pool = self._pool(pairs, of, index, found, c).take(np.flatnonzero(is_valid))
         stranded = np.setdiff1d(np.arange(len(Z)), pool.of)
-        if self.solver_ == "path" and len(stranded):
+        if self.solver_ != "fista" and len(stranded):
             pool = pool.joined(self._last_resort(Z, own, rows, oracle, stranded))
         return pool
 
