@@ -189,6 +189,25 @@ def test_path_is_stationary_and_falls_with_alpha():
     assert (np.diff(lengths) <= 1e-9).all()
 
 
+@pytest.mark.parametrize("options", [{}, {"target": 1, "signs": np.tile([0, 1, -1], 4)}])
+def test_steps_of_the_features_in_use_lead_to_the_same(options, monkeypatch):
+    X, codes = blobs(4, d=12)
+    problem = problem_of(X, codes, PCA(3).fit(X), **options)
+    whole = solve_prox(problem, ALPHAS, max_iter=5000, tol=1e-8)
+    monkeypatch.setattr("skcf.group._prox.MANY_FEATURES", 2)
+    widths, step = [], type(problem).on
+
+    def watched(self, columns):
+        widths.append(len(columns))
+        return step(self, columns)
+
+    monkeypatch.setattr(type(problem), "on", watched)
+    narrow = solve_prox(problem, ALPHAS, max_iter=5000, tol=1e-8)
+    assert min(widths) < 12
+    assert (narrow.certificates[1:] < 1e-7).all()
+    assert_allclose(narrow.objectives, whole.objectives, rtol=1e-7, atol=1e-9)
+
+
 def test_a_great_alpha_moves_nothing_and_zeros_are_exact():
     X, codes = blobs(4)
     path = solve_prox(problem_of(X, codes), [0.1, 0.5, 1e3])
@@ -452,6 +471,27 @@ def test_score_is_correctness_and_coverage(target):
     total = np.mean(correct + covered)
     assert_allclose(score.total(problem.pairs.deltas(T)), total)
     assert_allclose(score.smoothed(problem.pairs.deltas(T)[None], 0.1)[1], [total])
+
+
+def test_correctness_may_weigh_more_than_coverage():
+    X, codes = blobs(3)
+    problem = problem_of(X, codes)
+    score = score_of(problem, X, codes, 0.3)
+    deltas = problem.pairs.deltas(0.7 * problem.difference_between_means())
+    correct, covered = score.of_each(deltas).mean(axis=1)
+    assert correct != covered
+    weighted = GroupScore(
+        score.representation, score.members, score.represented, score.pairs, 0.3, balance=0.8
+    )
+    assert_allclose(weighted.total(deltas), 1.6 * correct + 0.4 * covered)
+    gradient, total = weighted.smoothed(deltas[None], 0.1)
+    assert_allclose(total, [weighted.total(deltas)])
+    ends = [
+        GroupScore(score.representation, score.members, score.represented, score.pairs, 0.3, b)
+        for b in (1.0, 0.0)
+    ]
+    alone = [end.smoothed(deltas[None], 0.1)[0] for end in ends]
+    assert_allclose(gradient, 0.8 * alone[0] + 0.2 * alone[1], atol=1e-12)
 
 
 @pytest.mark.parametrize("blocks", [False, True])

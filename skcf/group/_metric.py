@@ -58,11 +58,15 @@ class GroupScore:
         Which pairs count, by their weights.
     eps : float
         Radius, of the plain distance.
+    balance : float, default=0.5
+        Share of correctness in the total, ``2 (balance * correctness + (1 - balance) * coverage)``:
+        their sum, unless another one is given.
     """
 
-    def __init__(self, representation, members, represented, pairs, eps):
+    def __init__(self, representation, members, represented, pairs, eps, balance=0.5):
         self.representation, self.pairs, self.eps = representation, pairs, float(eps)
-        self.members, self.represented = members, represented
+        self.members, self.represented, self.balance = members, represented, balance
+        self.shares = np.array([2 * balance, 2 * (1 - balance)])
 
     def sampled(self, most_rows, random_state):
         """The same of a sample of each group's rows; of all of them where they are few."""
@@ -74,10 +78,10 @@ class GroupScore:
             [rows[c] for rows, c in zip(whole, chosen, strict=True)]
             for whole in (self.members, self.represented)
         )
-        return GroupScore(self.representation, *parts, self.pairs, self.eps)
+        return GroupScore(self.representation, *parts, self.pairs, self.eps, self.balance)
 
     def of_each(self, deltas):
-        """Correctness and coverage of each pair, two arrays of shape (n_pairs,).
+        """Correctness and coverage of each pair, shape (2, n_pairs).
 
         Parameters
         ----------
@@ -89,11 +93,11 @@ class GroupScore:
             moved = self.representation.values(self.members[i] + deltas[p])
             correct[p] = np.mean(_nearest(moved, self.represented[j]) <= self.eps)
             covered[p] = np.mean(_nearest(self.represented[j], moved) <= self.eps)
-        return correct, covered
+        return np.stack([correct, covered])
 
     def total(self, deltas):
         """Weighted mean over the pairs of correctness plus coverage."""
-        return float(self.pairs.weights @ np.add(*self.of_each(deltas)))
+        return float(self.shares @ self.of_each(deltas) @ self.pairs.weights)
 
     def smoothed(self, deltas, width):
         """Gradient of the smoothed total of several translations, and the total itself.
@@ -131,7 +135,7 @@ class GroupScore:
             for p, (first, j) in enumerate(zip(firsts, self.pairs.end, strict=True)):
                 b, weight = slice(first, first + sizes[p]), self.pairs.weights[p]
                 for s in range(len(deltas)):
-                    slope, reached = _reached(values[s, b], self.represented[j], self.eps, width)
+                    slope, reached = _reached(values[s, b], self.represented[j], self, width)
                     found[s, b], total[s] = weight * slope, total[s] + weight * reached
             return found.reshape(len(flat), -1)
 
@@ -151,15 +155,16 @@ def _nearest(points, others):
     return NearestNeighbors(n_neighbors=1).fit(others).kneighbors(points)[0][:, 0]
 
 
-def _reached(moved, there, eps, width):
+def _reached(moved, there, score, width):
     """Slope of smoothed correctness plus coverage by where rows are moved, and their sum."""
+    eps, (correct, covered) = score.eps, score.shares / [len(moved), len(there)]
     distances = cdist(moved, there)
     nearest, back = distances.argmin(axis=1), distances.argmin(axis=0)
     near = distances[np.arange(len(moved)), nearest]
     met = distances[back, np.arange(len(there))]
-    slope = _pull(near, eps, width)[:, None] * (there[nearest] - moved) / len(moved)
-    np.add.at(slope, back, _pull(met, eps, width)[:, None] * (there - moved[back]) / len(there))
-    return slope, np.mean(near <= eps) + np.mean(met <= eps)
+    slope = _pull(near, eps, width)[:, None] * (there[nearest] - moved) * correct
+    np.add.at(slope, back, _pull(met, eps, width)[:, None] * (there - moved[back]) * covered)
+    return slope, correct * np.sum(near <= eps) + covered * np.sum(met <= eps)
 
 
 def _pull(distances, eps, width):
@@ -229,8 +234,7 @@ def solve_metric(
     check_sparsity(k, problem.means.shape[1], support)
     starts = np.concatenate([starts, problem.difference_between_means()[None]])
     climb = _Climb(problem, score.sampled(MOST_ROWS, random_state), k, support)
-    totals = climb.totals(starts)
-    chosen = starts[np.argsort(-totals, kind="stable")[:n_starts]]
+    chosen = starts[climb.promising(starts)[:n_starts]]
     candidates = np.concatenate([starts, climb.run(chosen, max_iter)])
     exact = [score.total(climb.truncated(T)) for T in candidates]
     best = int(np.argmax(exact))
@@ -251,9 +255,15 @@ class _Climb:
         whole = deltas[..., None, :, :]
         return np.where(supports(whole, self.k, self.support), whole, 0.0)[..., 0, :, :]
 
-    def totals(self, starts):
-        """Correctness plus coverage of each start, truncated."""
-        return np.array([self.score.total(self.truncated(T)) for T in starts])
+    def promising(self, starts):
+        """Places of the starts: the best of each support first, the best before the others."""
+        totals = [self.score.total(self.truncated(T)) for T in starts]
+        supports_seen, first, again = set(), [], []
+        for i in np.argsort(np.negative(totals), kind="stable"):
+            used = (self.truncated(starts[i]) != 0).tobytes()
+            (again if used in supports_seen else first).append(i)
+            supports_seen.add(used)
+        return first + again
 
     def run(self, T, max_iter):
         """The best iterate of each start."""
