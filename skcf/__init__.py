@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skcf.base import BaseCounterfactual
     from skcf.collective import CCEExplainer, CollectiveResult
     from skcf.exact import ExactExplainer
+    from skcf.group import DBMExplainer, TGTExplainer
     from skcf.nearest import NearestExplainer
     from skcf.prototype import PrototypeExplainer
     from skcf.space import FeatureSpace
@@ -24,17 +25,20 @@ _HOME = {
     "CCEExplainer": "skcf.collective",
     "CollectiveResult": "skcf.collective",
     "CounterfactualResult": "skcf._result",
+    "DBMExplainer": "skcf.group",
     "ExactExplainer": "skcf.exact",
     "FeatureSpace": "skcf.space",
     "InvalidCounterfactualWarning": "skcf._exceptions",
     "NearestExplainer": "skcf.nearest",
     "PrototypeExplainer": "skcf.prototype",
+    "TGTExplainer": "skcf.group",
 }
 _SUBMODULES = (
     "base",
     "collective",
     "datasets",
     "exact",
+    "group",
     "inspection",
     "metrics",
     "nearest",
@@ -48,11 +52,13 @@ __all__ = [
     "CCEExplainer",
     "CollectiveResult",
     "CounterfactualResult",
+    "DBMExplainer",
     "ExactExplainer",
     "FeatureSpace",
     "InvalidCounterfactualWarning",
     "NearestExplainer",
     "PrototypeExplainer",
+    "TGTExplainer",
     "__version__",
 ]
 

@@ -21,6 +21,7 @@ from skcf._maps import (
     check_output,
     function_of,
 )
+from skcf.space._features import NumericFeature
 
 __all__ = ["ScaledMap", "SimultaneousMap", "front_of", "read_representation", "resolution_of"]
 
@@ -50,7 +51,8 @@ def read_representation(
     Z : ndarray, shape (n_rows, n_features)
         Encoded training rows, without missing values. Rows of float32 stay that.
     space : FeatureSpace
-        The features, all of them numbers.
+        The features. Where there are categories, r is a transformer that encodes them itself, or
+        None, which leaves them out.
     step : float, default=None
         How far a function is asked on both sides of a column, as a share of its scale. None: small
         (`STEP`), or `WIDE_STEP` where small steps change nothing, as with trees.
@@ -72,10 +74,12 @@ def read_representation(
     ValueError
         If there are categories, or r gives what is not 2-D, not finite or not one row a row.
     """
-    check_numbers(space, "representation")
     if given is None:
-        found = ScaledMap(space.scale_)
+        found = ScaledMap(space.scale_, space.constraints_.numeric)
         return found, found.values(Z)
+    if _has_categories(space) and hasattr(given, "transform"):
+        return _of_rows_as_they_came(given, Z, space, step)
+    check_numbers(space, "representation")
     if is_torch_module(given):
         found = TorchMap(given, BATCH_ELEMENTS)
         return found, _checked_values(found, Z)
@@ -90,6 +94,20 @@ def read_representation(
         if Z.shape[1] > MOST_ASKED:
             found = SimultaneousMap(asked, n_directions, random_state)
     return found, values
+
+
+def _has_categories(space):
+    return not all(isinstance(f, NumericFeature) for f in space.encoding_.features)
+
+
+def _of_rows_as_they_came(given, Z, space, step):
+    """The map of a transformer that encodes categories itself: it is asked about whole rows."""
+    asked = RowsMap(given, space)
+    values = _checked_values(asked, Z)
+    sample = np.linspace(0, len(Z) - 1, min(len(Z), N_CHECKS)).astype(int)
+    is_flat = not asked.pullback(Z[sample], np.ones((len(sample), values.shape[1]))).any()
+    asked.step = (WIDE_STEP if is_flat else STEP) if step is None else step
+    return asked, values
 
 
 def _checked_values(found, Z):
@@ -160,23 +178,61 @@ def resolution_of(found):
 
 
 class ScaledMap(Map):
-    """Rows in units of the scale of their features."""
+    """Rows in units of the scale of their features, of some features or of all."""
 
-    def __init__(self, scale):
+    def __init__(self, scale, features=None):
         self.scale = np.asarray(scale, dtype=np.float64)
+        self.features = np.arange(len(self.scale)) if features is None else features
 
     def values(self, Z):
-        """Its values, shape (n_rows, n_features)."""
-        return Z / self.scale
+        """Its values, shape (n_rows, n_outputs)."""
+        return (Z / self.scale)[:, self.features]
 
     def pullback(self, Z, V):
         """Gradient of ``sum(V * values(Z))``."""
-        return V / self.scale
+        grad = np.zeros(Z.shape)
+        grad[:, self.features] = V / self.scale[self.features]
+        return grad
 
     @property
     def slope(self):
-        """As a matrix, shape (n_features, n_features)."""
-        return np.diag(1 / self.scale)
+        """As a matrix, shape (n_features, n_outputs)."""
+        return np.diag(1 / self.scale)[:, self.features]
+
+
+class RowsMap(Map):
+    """A transformer of rows with categories, which are written as they came, numbers as floats.
+
+    Differences are taken of the numbers alone.
+    """
+
+    def __init__(self, transformer, space, step=STEP):
+        self.transformer, self.space, self.step = transformer, space, step
+
+    def values(self, Z):
+        """Its values, shape (n_rows, n_outputs)."""
+        return np.asarray(self.transformer.transform(self._written(Z)), dtype=np.float64)
+
+    def pullback(self, Z, V):
+        """Gradient of ``sum(V * values(Z))``; 0 for categories."""
+        grad = np.zeros(Z.shape)
+        for j in self.space.constraints_.numeric:
+            width = self.step * self.space.scale_[j]
+            above, below = Z.copy(), Z.copy()
+            above[:, j] += width
+            below[:, j] -= width
+            change = self.values(above) - self.values(below)
+            grad[:, j] = np.einsum("ne,ne->n", change, V) / (2 * width)
+        return grad
+
+    def _written(self, Z):
+        """The rows in their container: whole numbers would be cut if they were written as such."""
+        encoding = self.space.encoding_
+        table = encoding.decoder()(Z)
+        for j in self.space.constraints_.numeric:
+            position = encoding.features[j].positions[0]
+            table.columns[position] = table.backend.from_float(Z[:, j], np.dtype(float))
+        return table.container()
 
 
 class SimultaneousMap(Map):

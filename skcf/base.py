@@ -68,6 +68,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         self.feature_space = feature_space
 
     _result_type = CounterfactualResult
+    _shared_parameters = ("estimator",)  # which clones keep fitted: they are explained, not trained
     _surrogate_options: dict = {}  # of gradient boosting
 
     @abstractmethod
@@ -417,10 +418,11 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
 
     def __sklearn_clone__(self):
         """Clone the parameters, but keep a fitted classifier: it is what is explained."""
-        params = self.get_params(deep=False)
-        estimator = params.pop("estimator")
-        copies = {name: clone(value, safe=False) for name, value in params.items()}
-        copy = type(self)(estimator=_kept(estimator), **copies)
+        copies = {
+            name: _kept(value) if name in self._shared_parameters else clone(value, safe=False)
+            for name, value in self.get_params(deep=False).items()
+        }
+        copy = type(self)(**copies)
         for private in ("_sklearn_output_config", "_metadata_request"):
             if hasattr(self, private):
                 setattr(copy, private, deepcopy(getattr(self, private)))

@@ -42,6 +42,15 @@ class PairwiseL1:
         """
         return prox_of_differences(T, self.weight * np.asarray(step))
 
+    def dual_norm(self, G):
+        """The least alpha with which 0 minimises ``<G, T> + alpha * p(T)``.
+
+        Gradients sum to 0 in each column. Of each number of groups, those with the least are raised.
+        """
+        raised = np.cumsum(np.sort(-G, axis=-2)[..., ::-1, :], axis=-2)[..., :-1, :]
+        m = np.arange(1, self.n_groups)[:, None]
+        return (raised / (self.weight * m * (self.n_groups - m))).max(axis=(-2, -1))
+
     def feasible(self, T):
         """The translations themselves: nothing is ruled out."""
         return T
@@ -84,6 +93,14 @@ class TargetL1:
         threshold = self.weight * np.atleast_1d(step)[..., None, :]
         T = self.feasible(T)
         return T - np.clip(T, -threshold, threshold)
+
+    def dual_norm(self, G):
+        """The least alpha with which 0 minimises ``<G, T> + alpha * p(T)``."""
+        pull = np.abs(G)
+        if self.signs is not None:
+            pull = np.where(self.signs > 0, np.maximum(G, 0), pull)
+            pull = np.where(self.signs < 0, np.maximum(-G, 0), pull)
+        return pull.max(axis=(-2, -1)) / self.weight
 
     def feasible(self, T):
         """The nearest translations with the signs that are permitted."""

@@ -66,6 +66,11 @@ class GroupProblem:
         lengths = np.asarray(lengths)
         return self.penalty.prox(T - lengths[:, None, None] * gradients, (lengths * alpha)[:, None])
 
+    def largest_alpha(self):
+        """The least alpha with which no translation at all is stationary."""
+        _, gradient = self.values_and_gradients(np.zeros((1, *self.means.shape)))
+        return float(self.penalty.dual_norm(gradient)[0])
+
     def difference_between_means(self):
         """The translations that lead each mean to each other one (DBM)."""
         T = np.where(self.free, self.means, 0.0)

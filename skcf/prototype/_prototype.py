@@ -296,6 +296,8 @@ class PrototypeExplainer(BaseCounterfactual):
         self.verbose = verbose
         self.random_state = random_state
 
+    _shared_parameters = ("estimator", "encoder", "autoencoder")
+
     def _learn(self, Z, labels, oracle, sample_weight):
         """Place categories, read the networks, and gather prototypes."""
         self.solver_ = self._settled_solver()

@@ -1,0 +1,61 @@
+"""The classifier itself as a representation: by how much each class leads."""
+
+import numpy as np
+
+from skcf._maps import N_CHECKS, STEP, Map
+from skcf._oracle import Oracle
+from skcf._representations import WIDE_STEP
+
+__all__ = ["MarginMap"]
+
+LIMIT = 15.0
+"""Margins beyond which none is told from another: probabilities within 3e-7 of 1."""
+
+
+class MarginMap(Map):
+    """Logit margins: the score of each class less the best one of another; of two, the second's.
+
+    Beyond +-`LIMIT` margins are the limit: where trees agree, the logarithm of what the others
+    get is that of the smallest float.
+
+    Parameters
+    ----------
+    oracle : Oracle
+        Answers about the training rows, of which one is kept.
+    Z : ndarray of float64, shape (n_rows, n_features)
+        These rows, encoded, without missing values. Where small steps change nothing, as with
+        trees, differences are taken of wide ones.
+    """
+
+    def __init__(self, oracle, Z):
+        self.reader, self.space = oracle.reader, oracle.space
+        self._row = oracle.origin.take(np.arange(1))
+        n_classes = len(self.reader.classes)
+        self._codes = [1] if n_classes == 2 else list(range(n_classes))
+        self._step = STEP
+        sample = Z[np.linspace(0, len(Z) - 1, min(len(Z), N_CHECKS)).astype(int)]
+        if not self.pullback(sample, np.ones((len(sample), len(self._codes)))).any():
+            self._step = WIDE_STEP
+
+    def values(self, Z):
+        """Its values, shape (n_rows, n_outputs)."""
+        oracle, rows = self._about(Z)
+        margins = [oracle.margin(Z, rows, np.full(len(Z), code)) for code in self._codes]
+        return np.clip(np.column_stack(margins), -LIMIT, LIMIT)
+
+    def pullback(self, Z, V):
+        """Gradient of ``sum(V * values(Z))``, as if there were no limit."""
+        oracle, rows = self._about(Z)
+        grad = np.zeros(Z.shape)
+        for code, v in zip(self._codes, V.T, strict=True):
+            target = np.full(len(Z), code)
+            if oracle.has_gradients:
+                of_code = oracle.margin_and_grad(Z, rows, target)[1]
+            else:
+                of_code = oracle.central_differences(Z, rows, target, self._step)
+            grad += v[:, None] * of_code
+        return grad
+
+    def _about(self, Z):
+        """An oracle, and the row that stands for what codes cannot say."""
+        return Oracle(self.reader, self.space, self._row), np.zeros(len(Z), dtype=np.intp)
