@@ -30,10 +30,10 @@ BLOCK_ELEMENTS = 2**23
 MOST_ROWS = 500
 """Rows of a group that are moved in each step; where there are more, a sample of them."""
 
-WIDTHS = (0.5, 0.25, 0.1)
+WIDTHS = (0.3, 0.1, 0.05)
 """How wide the sigmoids are, in terms of eps, one after the other."""
 
-LEARNING_RATE = 0.05
+LEARNING_RATE = 0.015
 """Of Adam, in units of the columns' spread; it falls to 0."""
 
 ADAM_EPS = 1e-8
