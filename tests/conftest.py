@@ -15,7 +15,14 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
-from skcf import CCEExplainer, ExactExplainer, NearestExplainer, PrototypeExplainer
+from skcf import (
+    CCEExplainer,
+    DBMExplainer,
+    ExactExplainer,
+    NearestExplainer,
+    PrototypeExplainer,
+    TGTExplainer,
+)
 
 pd = pytest.importorskip("pandas")
 
@@ -25,6 +32,8 @@ EXPLAINERS = {
     "collective": CCEExplainer,
     "exact": ExactExplainer,
     "prototype": PrototypeExplainer,
+    "tgt": TGTExplainer,
+    "dbm": DBMExplainer,
 }
 
 

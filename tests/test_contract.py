@@ -54,7 +54,7 @@ def explain_quietly(explainer, X):
 def fitted_on(population, Explainer, **params):
     X, _, model = population
     params = {"target_class": "yes", "feature_space": SPACE, **params}
-    return Explainer(model, **params).fit(X, model.predict(X))
+    return Explainer(estimator=model, **params).fit(X, model.predict(X))
 
 
 def missing(column):
@@ -88,7 +88,7 @@ def test_constraints_hold_on_every_row_of_adult(Explainer, adult):
     queries.loc[queries.index[:5], "workclass"] = "Astronaut"
     queries.loc[queries.index[5:10], "native_country"] = "Atlantis"
     space = clone(space).set_params(permitted_range={"hours_per_week": (20, 60)})
-    explainer = Explainer(model, target_class=">50K", feature_space=space)
+    explainer = Explainer(estimator=model, target_class=">50K", feature_space=space)
     result = explain_quietly(explainer.fit(X, model.predict(X)), queries)
     assert (result.status == "found").sum() > len(queries) / 2
     moved = np.isin(result.status, ["found", "not_found"])
@@ -196,7 +196,7 @@ def test_classifier_is_not_changed(Explainer, population):
 @every_explainer
 def test_clone_keeps_a_fitted_classifier(Explainer, population):
     X, _, model = population
-    explainer = Explainer(model, target_class="yes", random_state=0)
+    explainer = Explainer(estimator=model, target_class="yes", random_state=0)
     copy = clone(explainer)
     assert isinstance(copy.estimator, FrozenEstimator)
     assert copy.estimator.estimator is model
@@ -208,7 +208,7 @@ def test_clone_keeps_a_fitted_classifier(Explainer, population):
 @every_explainer
 def test_set_output_survives_clone(Explainer, population):
     X, _, model = population
-    explainer = Explainer(model, target_class="yes").set_output(transform="polars")
+    explainer = Explainer(estimator=model, target_class="yes").set_output(transform="polars")
     assert type(clone(explainer).fit(X).transform(X[:5])).__module__.startswith("polars")
 
 
@@ -217,7 +217,7 @@ def test_works_in_grid_search(Explainer, population):
     X, _, model = population
     labels = model.predict(X)
     grid = {"feature_space__scale": ["range", "std"]}
-    explainer = Explainer(model, target_class="yes", feature_space=FeatureSpace())
+    explainer = Explainer(estimator=model, target_class="yes", feature_space=FeatureSpace())
     search = GridSearchCV(explainer, grid, cv=2).fit(X, labels)
     best = search.best_estimator_
     assert best.estimator_.estimator is model
@@ -228,7 +228,7 @@ def test_works_in_grid_search(Explainer, population):
 @every_explainer
 def test_grid_over_classifiers_needs_frozen_ones(Explainer, population):
     X, _, model = population
-    explainer = Explainer(model, target_class="yes")
+    explainer = Explainer(estimator=model, target_class="yes")
     frozen = {"estimator": [FrozenEstimator(model)]}
     assert GridSearchCV(explainer, frozen, cv=2).fit(X, model.predict(X)).best_score_ == 1.0
     bare = GridSearchCV(explainer, {"estimator": [model]}, cv=2, error_score="raise")
@@ -241,7 +241,9 @@ def test_works_behind_a_scaler_in_a_pipeline(Explainer):
     X, y = make_classification(200, 5, random_state=0)
     scaler = StandardScaler().fit(X)
     model = LogisticRegression().fit(scaler.transform(X), y)
-    pipeline = make_pipeline(StandardScaler(), Explainer(model)).fit(X, y_pred(model, scaler, X))
+    pipeline = make_pipeline(StandardScaler(), Explainer(estimator=model)).fit(
+        X, y_pred(model, scaler, X)
+    )
     X_cf = pipeline.transform(X)
     assert (model.predict(X_cf) == 1).all()
     assert clone(pipeline).fit(X, y_pred(model, scaler, X)).score(X) == 1.0
@@ -286,7 +288,7 @@ class Interrupting(ClassifierMixin, BaseEstimator):
 def test_interrupted_refit_leaves_the_old_fit(Explainer, population):
     X, y, _ = population
     model = Interrupting().fit(X, y)
-    explainer = Explainer(model, target_class="yes").fit(X)
+    explainer = Explainer(estimator=model, target_class="yes").fit(X)
     attributes = dict(vars(explainer))
     model.interrupt_ = True
     with pytest.raises(KeyboardInterrupt):
@@ -362,9 +364,9 @@ def test_several_classes_with_text_labels(Explainer):
     X, y = iris.data, iris.target_names[iris.target]
     model = LogisticRegression(max_iter=1000).fit(X, y)
     for target in iris.target_names:
-        X_cf = Explainer(model, target_class=target).fit(X).transform(X)
+        X_cf = Explainer(estimator=model, target_class=target).fit(X).transform(X)
         assert (model.predict(X_cf) == target).all()
-    result = Explainer(model).fit(X).explain(X)
+    result = Explainer(estimator=model).fit(X).explain(X)
     assert (result.y_cf != result.y).all()
     assert_array_equal(model.predict(result.X_cf), result.y_cf)
     assert (result.status == "found").all()
@@ -376,7 +378,7 @@ def test_other_moves_to_the_nearest_other_class(Explainer):
     X, y = iris.data, iris.target_names[iris.target]
     model = LogisticRegression(max_iter=1000).fit(X, y)
     options = {"crowding_penalty": 1e-3} if Explainer is CCEExplainer else {}
-    result = Explainer(model, target_class="other", **options).fit(X).explain(X)
+    result = Explainer(estimator=model, target_class="other", **options).fit(X).explain(X)
     setosa = result.y == "setosa"
     assert (result.y_cf[setosa] == "versicolor").all()
 
@@ -387,7 +389,7 @@ def test_class_called_other_wins_with_a_warning(Explainer):
     labels = np.where(y == 1, "other", "mine")
     model = LogisticRegression().fit(X, labels)
     with pytest.warns(UserWarning, match="taken as the class of that name"):
-        explainer = Explainer(model, target_class="other").fit(X)
+        explainer = Explainer(estimator=model, target_class="other").fit(X)
     result = explainer.explain(X)
     assert (result.y_cf == "other").all()
     assert_array_equal(result.status == "already_target", result.y == "other")
@@ -397,7 +399,7 @@ def test_class_called_other_wins_with_a_warning(Explainer):
 def test_unknown_target_class_is_refused(Explainer, population):
     X, _, model = population
     with pytest.raises(ValueError, match=r"target_class='maybe' is not a class of the classifier"):
-        Explainer(model, target_class="maybe").fit(X)
+        Explainer(estimator=model, target_class="maybe").fit(X)
 
 
 @every_explainer
@@ -433,7 +435,7 @@ def test_pandas_frame_keeps_columns_dtypes_and_index(Explainer):
     X, y = mixed_population(200, missing=False)
     X = X.astype({"age": "uint8", "income": "float32", "job": "category", "hours": "Int64"})
     model = boosted_pipeline(X, y, ["job", "sex"])
-    explainer = Explainer(model, target_class="yes").fit(X)
+    explainer = Explainer(estimator=model, target_class="yes").fit(X)
     X_cf = explainer.transform(X)
     assert_array_equal(X_cf.dtypes, X.dtypes)
     assert X_cf.index.equals(X.index)
@@ -449,7 +451,7 @@ def test_polars_frame_keeps_columns_and_dtypes(Explainer):
         pl.col("age").cast(pl.Int16), pl.col("job").cast(pl.Categorical)
     )
     rule = PolarsRule()
-    explainer = Explainer(rule, target_class=True).fit(X)
+    explainer = Explainer(estimator=rule, target_class=True).fit(X)
     X_cf = explainer.transform(X)
     assert X_cf.schema == X.schema
     assert rule(X_cf).all()
@@ -471,7 +473,7 @@ def test_array_keeps_its_dtype(Explainer, dtype):
     X, y = make_classification(150, 4, random_state=0)
     X = (10 * X).astype(dtype)
     model = LogisticRegression(max_iter=1000).fit(X, y)
-    X_cf = Explainer(model).fit(X, model.predict(X)).transform(X)
+    X_cf = Explainer(estimator=model).fit(X, model.predict(X)).transform(X)
     assert type(X_cf) is np.ndarray
     assert X_cf.dtype == dtype
     assert (model.predict(X_cf) == 1).all()
@@ -483,7 +485,7 @@ def test_disagreement_with_y_warns(Explainer, population):
     labels = model.predict(X)
     flipped = np.where(np.arange(len(X)) % 4 == 0, "yes", labels)
     with pytest.warns(UserWarning, match="disagrees with y on"):
-        Explainer(model, target_class="yes").fit(X, flipped)
+        Explainer(estimator=model, target_class="yes").fit(X, flipped)
 
 
 @every_explainer
@@ -494,9 +496,9 @@ def test_missing_values_the_classifier_refuses_name_the_columns(Explainer):
     gaps = X.copy()
     gaps.loc[3, "c"] = np.nan
     with pytest.raises(ValueError, match=r"contains NaN in column\(s\) \['c'\]"):
-        Explainer(model).fit(gaps, y)
+        Explainer(estimator=model).fit(gaps, y)
     with pytest.raises(ValueError, match=r"contains NaN in column\(s\) \['c'\]"):
-        Explainer(model).fit(X).transform(gaps)
+        Explainer(estimator=model).fit(X).transform(gaps)
 
 
 @every_explainer
@@ -556,7 +558,7 @@ def test_ties_and_odd_rows_do_not_change_the_others(Explainer, k):
     X = rng.integers(0, 12, (2000, 3)).astype(float)
     model = HistGradientBoostingClassifier(max_iter=10, random_state=0)
     model.fit(X, X.sum(axis=1) + rng.normal(0, 2, len(X)) > 18)
-    explainer = Explainer(model)
+    explainer = Explainer(estimator=model)
     if "n_neighbors" in explainer.get_params():
         explainer.set_params(n_neighbors=k)
     explainer.fit(X)
@@ -571,7 +573,7 @@ def test_columns_that_tie_do_not_make_rows_depend_on_the_batch(Explainer):
     X, y = make_classification(200, 4, random_state=0)
     X = np.hstack([X, X])
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
-    explainer = Explainer(model).fit(X)
+    explainer = Explainer(estimator=model).fit(X)
     together = explain_quietly(explainer, X).X_cf
     alone = np.vstack([explain_quietly(explainer, X[i : i + 1]).X_cf for i in range(len(X))])
     np.testing.assert_allclose(alone, together, atol=1e-8)

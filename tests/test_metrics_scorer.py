@@ -244,7 +244,7 @@ def test_one_explain_however_many_metrics(name):
     X, y = make_moons(80, noise=0.2, random_state=0)
     model = LogisticRegression().fit(X, y)
     counting = Counting(model)
-    explainer = EXPLAINERS[name](counting).fit(X, model.predict(X))
+    explainer = EXPLAINERS[name](estimator=counting).fit(X, model.predict(X))
     before = counting.n_calls
     explainer.explain(X)
     of_explain = counting.n_calls - before
@@ -284,12 +284,12 @@ def test_real_rows_are_read_once_however_many_metrics(moons, monkeypatch):
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_search_over_every_explainer_on_raw_rows(Explainer, n_jobs):
     X, _, model = people(120)
-    explainer = Explainer(model, target_class="yes", feature_space=FeatureSpace())
+    explainer = Explainer(estimator=model, target_class="yes", feature_space=FeatureSpace())
     if Explainer is EXPLAINERS["exact"]:
         X, y = mixed_population(60, missing=False)
         X = X[["age", "income", "hours"]]
         model = LogisticRegression(max_iter=1000).fit(X, y)
-        explainer = Explainer(model, target_class="yes", feature_space=FeatureSpace())
+        explainer = Explainer(estimator=model, target_class="yes", feature_space=FeatureSpace())
     search = GridSearchCV(
         explainer,
         {"feature_space__scale": ["range", "std"]},

@@ -461,7 +461,7 @@ def quietly(ask, *arguments, **options):
 @pytest.mark.parametrize("Explainer", EXPLAINERS.values(), ids=EXPLAINERS)
 def test_every_explainer_keeps_pairs_and_implications(Explainer, linked_population):
     rows, model, space = linked_population
-    explainer = Explainer(model, target_class="yes", feature_space=space, random_state=0)
+    explainer = Explainer(estimator=model, target_class="yes", feature_space=space, random_state=0)
     explainer.fit(rows)
     queries, _ = people(200, seed=1)
     queries.loc[queries.index[:10], ["level", "years"]] = ["master", 10.0]  # unseen
@@ -483,7 +483,7 @@ def test_every_explainer_takes_polars(Explainer, linked_population):
         score = X["years"].fill_null(12) / 3 + X["hours"] / 10
         return (score > 8).to_numpy()
 
-    explainer = Explainer(rule, target_class=True, feature_space=space).fit(frame)
+    explainer = Explainer(estimator=rule, target_class=True, feature_space=space).fit(frame)
     result = quietly(explainer.explain, frame[:60])
     assert result.X_cf.schema == frame.schema
     assert_pairs_and_implication_hold(frame[:60].to_pandas(), result.X_cf.to_pandas())

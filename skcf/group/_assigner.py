@@ -18,9 +18,8 @@ def no_group_like(labels):
 
 def is_ungrouped(labels):
     """Which rows belong to no group, by their labels: -1 as in scikit-learn's clusters, or ""."""
-    labels = np.asarray(labels)
     if labels.dtype.kind == "b":
-        return np.zeros(len(labels), dtype=bool)
+        return np.zeros(labels.shape, dtype=bool)
     return labels == no_group_like(labels)
 
 

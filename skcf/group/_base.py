@@ -124,9 +124,9 @@ reference_group, magnitude, eps : object
 
     def _fit(self, X, y, sample_weight=None):
         """Leave out the rows of no group, where no classifier tells the groups."""
-        if self.estimator is None and y is not None and np.ndim(y) == 1:
-            belongs = ~is_ungrouped(y)
-            if not belongs.all() and belongs.any():
+        if self.estimator is None and y is not None:
+            belongs = ~is_ungrouped(np.asarray(y))
+            if belongs.ndim == 1 and belongs.any() and not belongs.all():
                 sample_weight = belongs.astype(float)
         super()._fit(X, y, sample_weight)
 
@@ -146,15 +146,19 @@ reference_group, magnitude, eps : object
         return oracle, labels if self.estimator is not None else codes_of(y, self._reader.classes)
 
     def _check_sizes(self, groups, sizes):
-        """Refuse groups whose spread nothing is known of."""
+        """Refuse groups that nothing is known of, or not how far apart their rows are."""
         if len(groups) < 2:
             raise ValueError(
-                f"There is 1 group, {groups.tolist()}: two at least can be translated into one "
-                "another."
+                f"There is 1 class of rows, {groups.tolist()}, where two groups at least are to be "
+                "translated into one another. (-1, or an empty text, stands for no group.)"
             )
+        needed = 2 if self.eps is None else 1
         for group, size in zip(groups.tolist(), sizes, strict=True):
-            if size < 2:
-                raise ValueError(f"Group {group!r} has {size} row(s), where two are needed.")
+            if size < needed:
+                raise ValueError(
+                    f"Group {group!r} has {size} row(s), where {needed} are needed"
+                    + (": the radius is that of neighbours in a group. Set eps." if size else ".")
+                )
 
     def _read_representation(self, Z, oracle):
         """The representation, as a map of encoded rows with or without gaps, and its values."""

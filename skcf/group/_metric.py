@@ -68,6 +68,11 @@ class GroupScore:
         self.members, self.represented, self.balance = members, represented, balance
         self.shares = np.array([2 * balance, 2 * (1 - balance)])
 
+    def weighing(self, balance):
+        """The same with another share of correctness."""
+        parts = self.representation, self.members, self.represented, self.pairs, self.eps
+        return GroupScore(*parts, balance)
+
     def sampled(self, most_rows, random_state):
         """The same of a sample of each group's rows; of all of them where they are few."""
         if max(map(len, self.members)) <= most_rows:

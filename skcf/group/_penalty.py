@@ -45,7 +45,7 @@ class PairwiseL1:
     def dual_norm(self, G):
         """The least alpha with which 0 minimises ``<G, T> + alpha * p(T)``.
 
-        Gradients sum to 0 in each column. Of each number of groups, those with the least are raised.
+        Gradients sum to 0 in each column. Groups are raised from the least gradient on.
         """
         raised = np.cumsum(np.sort(-G, axis=-2)[..., ::-1, :], axis=-2)[..., :-1, :]
         m = np.arange(1, self.n_groups)[:, None]

@@ -86,6 +86,8 @@ class TGTExplainer(BaseGroupExplainer):
     selection : {"train", "cv"}, default="train"
         How alpha is chosen of several: by correctness, then coverage, on the rows that translations
         were found with, as published; or on the other half of the rows, "cv".
+    balance : float, default=0.5
+        Share of correctness, the rest being coverage, in what "metric" climbs.
     magnitude : {"group", "row"}, default="group"
         How much of its group's translation a row gets: all; or the least part, up to twice, with
         which it is valid (an improvement of ours).
@@ -178,6 +180,7 @@ class TGTExplainer(BaseGroupExplainer):
         "loss": [StrOptions(set(LOSSES))],
         "solver": [StrOptions(set(SOLVERS))],
         "selection": [StrOptions({"train", "cv"})],
+        "balance": [Interval(Real, 0, 1, closed="both")],
         "max_steps": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "verbose": ["verbose"],
@@ -199,6 +202,7 @@ class TGTExplainer(BaseGroupExplainer):
         reference_group=None,
         solver="auto",
         selection="train",
+        balance=0.5,
         magnitude="group",
         eps=None,
         max_steps=500,
@@ -222,6 +226,7 @@ class TGTExplainer(BaseGroupExplainer):
         self.loss = loss
         self.solver = solver
         self.selection = selection
+        self.balance = balance
         self.max_steps = max_steps
         self.tol = tol
         self.verbose = verbose
@@ -315,9 +320,8 @@ class TGTExplainer(BaseGroupExplainer):
         starts = self._path(problem, self.alphas_, random).translations
         if k is not None:
             starts = np.concatenate([starts, select_supports(problem, k)])
-        run = solve_metric(
-            problem, task.score, starts, k, support=self.support, random_state=random
-        )
+        score = task.score.weighing(self.balance)
+        run = solve_metric(problem, score, starts, k, support=self.support, random_state=random)
         self.alpha_ = self.objective_ = self.optimality_ = np.nan
         self.n_steps_ = run.n_iter
         return run.translations
