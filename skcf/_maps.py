@@ -176,7 +176,16 @@ def _slope(asked, centre, origin):
 
 
 class Map:
-    """What all maps share."""
+    """What all maps share.
+
+    Attributes
+    ----------
+    is_smooth : bool
+        Whether gradients are the map's own: not where it is piecewise constant, and differences
+        are taken of wide steps, nor where they are estimates.
+    """
+
+    is_smooth = True
 
     def residual_pullback(self, Z, residual_of):
         """Gradient by Z where what the values are weighted with depends on the values.
@@ -202,7 +211,7 @@ class FilledMap(Map):
     """A map of rows in which something typical is in the place of what is missing."""
 
     def __init__(self, inner, typical):
-        self.inner, self.typical = inner, typical
+        self.inner, self.typical, self.is_smooth = inner, typical, inner.is_smooth
 
     def values(self, Z):
         """Its values, shape (n_rows, n_outputs)."""

@@ -89,8 +89,8 @@ def read_representation(
     Z, shown = np.asarray(Z[sample], dtype=np.float64), values[sample]
     found = affine(asked, Z, shown)
     if found is None:
-        asked.step = (WIDE_STEP if _is_flat(asked, Z, shown) else STEP) if step is None else step
-        found = asked
+        found, asked.is_smooth = asked, not _is_flat(asked, Z, shown)
+        asked.step = (STEP if asked.is_smooth else WIDE_STEP) if step is None else step
         if Z.shape[1] > MOST_ASKED:
             found = SimultaneousMap(asked, n_directions, random_state)
     return found, values
@@ -105,8 +105,9 @@ def _of_rows_as_they_came(given, Z, space, step):
     asked = RowsMap(given, space)
     values = _checked_values(asked, Z)
     sample = np.linspace(0, len(Z) - 1, min(len(Z), N_CHECKS)).astype(int)
-    is_flat = not asked.pullback(Z[sample], np.ones((len(sample), values.shape[1]))).any()
-    asked.step = (WIDE_STEP if is_flat else STEP) if step is None else step
+    slopes = asked.pullback(Z[sample], np.ones((len(sample), values.shape[1])))
+    asked.is_smooth = bool(slopes.any())
+    asked.step = (STEP if asked.is_smooth else WIDE_STEP) if step is None else step
     return asked, values
 
 
@@ -251,6 +252,8 @@ class SimultaneousMap(Map):
     .. [2] J. Spall. "An overview of the simultaneous perturbation method for efficient
        optimization." Johns Hopkins APL Technical Digest, 1998.
     """
+
+    is_smooth = False
 
     def __init__(self, asked, n_directions=N_DIRECTIONS, random_state=None):
         self.asked, self.n_directions = asked, n_directions

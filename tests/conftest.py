@@ -17,7 +17,6 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from skcf import (
     CCEExplainer,
-    DBMExplainer,
     ExactExplainer,
     NearestExplainer,
     PrototypeExplainer,
@@ -33,7 +32,6 @@ EXPLAINERS = {
     "exact": ExactExplainer,
     "prototype": PrototypeExplainer,
     "tgt": TGTExplainer,
-    "dbm": DBMExplainer,
 }
 
 

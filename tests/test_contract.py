@@ -23,7 +23,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skcf import CCEExplainer, ExactExplainer, FeatureSpace, InvalidCounterfactualWarning
+from skcf import (
+    CCEExplainer,
+    ExactExplainer,
+    FeatureSpace,
+    InvalidCounterfactualWarning,
+    TGTExplainer,
+)
 
 SPACE = FeatureSpace(
     immutable_features=["sex"],
@@ -38,11 +44,27 @@ BLACK_BOX = {name: Explainer for name, Explainer in EXPLAINERS.items() if name !
 every_black_box = pytest.mark.parametrize("Explainer", BLACK_BOX.values(), ids=BLACK_BOX)
 
 
+@pytest.fixture(autouse=True)
+def one_translation_for_a_group(request):
+    """A translation is not valid for every row of its group, and the result says so."""
+    if (
+        getattr(request.node, "callspec", None)
+        and TGTExplainer in request.node.callspec.params.values()
+    ):
+        ignored = "ignore::skcf.InvalidCounterfactualWarning"
+        request.node.add_marker(pytest.mark.filterwarnings(ignored))
+
+
 @pytest.fixture
 def population(request):
     """People to explain, fewer for an explainer that takes longer for each."""
     Explainer = request.node.callspec.params["Explainer"]
     return people(150) if Explainer is ExactExplainer else people()
+
+
+def least_score(Explainer):
+    """The share of rows that an explainer finds something for: all, if they are taken one by one."""
+    return 0.6 if Explainer is TGTExplainer else 1.0
 
 
 def explain_quietly(explainer, X):
@@ -221,7 +243,7 @@ def test_works_in_grid_search(Explainer, population):
     search = GridSearchCV(explainer, grid, cv=2).fit(X, labels)
     best = search.best_estimator_
     assert best.estimator_.estimator is model
-    assert search.best_score_ == 1.0
+    assert search.best_score_ >= least_score(Explainer)
     assert (model.predict(best.transform(X)) == "yes").all()
 
 
@@ -230,7 +252,8 @@ def test_grid_over_classifiers_needs_frozen_ones(Explainer, population):
     X, _, model = population
     explainer = Explainer(estimator=model, target_class="yes")
     frozen = {"estimator": [FrozenEstimator(model)]}
-    assert GridSearchCV(explainer, frozen, cv=2).fit(X, model.predict(X)).best_score_ == 1.0
+    search = GridSearchCV(explainer, frozen, cv=2).fit(X, model.predict(X))
+    assert search.best_score_ >= least_score(Explainer)
     bare = GridSearchCV(explainer, {"estimator": [model]}, cv=2, error_score="raise")
     with pytest.raises(NotFittedError, match="FrozenEstimator"):
         bare.fit(X, model.predict(X))
@@ -257,7 +280,7 @@ def y_pred(model, scaler, X):
 def test_unfitted_classifier_is_refused(Explainer, population):
     X, y, _ = population
     with pytest.raises(NotFittedError, match="is not fitted"):
-        Explainer(LogisticRegression()).fit(X, y)
+        Explainer(estimator=LogisticRegression()).fit(X, y)
 
 
 @every_explainer

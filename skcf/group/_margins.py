@@ -24,7 +24,7 @@ class MarginMap(Map):
         Answers about the training rows, of which one is kept.
     Z : ndarray of float64, shape (n_rows, n_features)
         These rows, encoded, without missing values. Where small steps change nothing, as with
-        trees, differences are taken of wide ones.
+        trees, or there are whole numbers, differences are taken of wide ones.
     """
 
     def __init__(self, oracle, Z):
@@ -32,10 +32,19 @@ class MarginMap(Map):
         self._row = oracle.origin.take(np.arange(1))
         n_classes = len(self.reader.classes)
         self._codes = [1] if n_classes == 2 else list(range(n_classes))
-        self._step = STEP
-        sample = Z[np.linspace(0, len(Z) - 1, min(len(Z), N_CHECKS)).astype(int)]
-        if not self.pullback(sample, np.ones((len(sample), len(self._codes)))).any():
-            self._step = WIDE_STEP
+        self.is_smooth = oracle.has_gradients or self._has_slopes(Z)
+        self._step = STEP if self.is_smooth else WIDE_STEP
+
+    def _has_slopes(self, Z):
+        """Whether most rows change with a small step of all features."""
+        constraints = self.space.constraints_
+        if constraints.integer.any():
+            return False  # whole numbers take whole steps
+        Z = Z[np.linspace(0, len(Z) - 1, min(len(Z), N_CHECKS)).astype(int)]
+        numeric = constraints.numeric
+        moved = Z.copy()
+        moved[:, numeric] += STEP * np.asarray(self.space.scale_)[numeric]
+        return np.mean((self.values(moved) == self.values(Z)).all(axis=1)) <= 0.5
 
     def values(self, Z):
         """Its values, shape (n_rows, n_outputs)."""

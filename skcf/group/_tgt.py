@@ -243,7 +243,8 @@ class TGTExplainer(BaseGroupExplainer):
         a = self._chosen(task, path, random)
         self.alpha_, self.objective_ = float(self.alphas_[a]), float(path.objectives[a])
         self.optimality_, self.n_steps_ = float(path.certificates[a]), int(path.n_iter[a])
-        self._warn_if_unfinished()
+        if task.representation.is_smooth and self.solver_ != "stochastic":
+            self._warn_if_unfinished()
         return path.translations[a]
 
     def _settled_solver(self, task):
@@ -327,7 +328,7 @@ class TGTExplainer(BaseGroupExplainer):
         return run.translations
 
     def _warn_if_unfinished(self):
-        if self.solver_ != "stochastic" and self.optimality_ > max(self.tol, 1e-12):
+        if self.optimality_ > max(self.tol, 1e-12):
             warnings.warn(
                 f"solver={self.solver_!r} stopped at an optimality of {self.optimality_:.1e}, "
                 f"above tol={self.tol}: raise max_steps={self.max_steps}, or tol.",
