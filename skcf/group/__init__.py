@@ -1,10 +1,16 @@
 """One sparse translation for each pair of groups, consistent over all of them."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-_HOME: dict[str, str] = {}
+if TYPE_CHECKING:
+    from skcf.group._integrated_gradients import GroupIntegratedGradients
 
-__all__: list[str] = []
+_HOME: dict[str, str] = {
+    "GroupIntegratedGradients": "skcf.group._integrated_gradients",
+}
+
+__all__ = ["GroupIntegratedGradients"]
 
 
 def __getattr__(name: str) -> object:
