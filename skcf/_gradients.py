@@ -160,8 +160,20 @@ class LinearModel:
 
     def margin_and_grad(self, x, target, probabilities=False):
         """Margins, and their gradients by what enters."""
-        margin, weight = _lead_of(self.scores(x), target, probabilities)
-        return margin, weight @ self.coef
+        return self.pulled_back(x, partial(_lead_of, target=target, probabilities=probabilities))
+
+    def pulled_back(self, x, weigh):
+        """What a function makes of the scores, and its gradients by what enters.
+
+        Parameters
+        ----------
+        x : ndarray of float64, shape (n, d)
+            What enters.
+        weigh : callable
+            Takes scores; returns values, shape (n,), and their derivatives by each score.
+        """
+        values, weight = weigh(self.scores(x))
+        return values, weight @ self.coef
 
 
 class NetModel:
@@ -218,12 +230,16 @@ class NetModel:
 
     def margin_and_grad(self, x, target, probabilities=False):
         """Margins, and their gradients by what enters."""
+        return self.pulled_back(x, partial(_lead_of, target=target, probabilities=probabilities))
+
+    def pulled_back(self, x, weigh):
+        """As `LinearModel.pulled_back`."""
         outputs, slope_at = self._outputs(x), ACTIVATIONS[self.activation][1]
-        margin, weight = _lead_of(self._scores(outputs[-1]), target, probabilities)
+        values, weight = weigh(self._scores(outputs[-1]))
         grad = weight[:, weight.shape[1] - outputs[-1].shape[1] :]
         for (coef, _), before in zip(self.layers[:0:-1], outputs[-2::-1], strict=True):
             grad = (grad @ coef.T) * slope_at(before)
-        return margin, grad @ self.layers[0][0].T
+        return values, grad @ self.layers[0][0].T
 
 
 def _lead_of(scores, target, probabilities):

@@ -23,7 +23,14 @@ from skcf._maps import (
 )
 from skcf.space._features import NumericFeature
 
-__all__ = ["ScaledMap", "SimultaneousMap", "front_of", "read_representation", "resolution_of"]
+__all__ = [
+    "ScaledMap",
+    "SimultaneousMap",
+    "front_of",
+    "in_units",
+    "read_representation",
+    "resolution_of",
+]
 
 WIDE_STEP = 0.5
 """How far a map that is piecewise constant is asked on both sides, as a share of the scale."""
@@ -144,6 +151,10 @@ def front_of(found):
     rest : Map
         What takes the hidden rows; the map itself where there is no layer.
     """
+    if isinstance(found, UnitsMap):
+        slope, intercept, rest = front_of(found.inner)
+        if slope is not None:
+            return slope * found.units[:, None], intercept, rest
     if isinstance(found, AffineMap):
         front = found.slope, found.intercept, ScaledMap(np.ones(found.slope.shape[1]))
     else:
@@ -170,6 +181,8 @@ def _first_layer(found):
 
 def resolution_of(found):
     """The relative rounding of a map's values."""
+    if isinstance(found, UnitsMap):
+        return resolution_of(found.inner)
     if isinstance(found, TorchMap):
         import torch
 
@@ -199,6 +212,45 @@ class ScaledMap(Map):
     def slope(self):
         """As a matrix, shape (n_features, n_outputs)."""
         return np.diag(1 / self.scale)[:, self.features]
+
+
+def in_units(found, units):
+    """A map of rows whose features are in other units; an affine one stays that.
+
+    Parameters
+    ----------
+    found : Map
+        Of rows.
+    units : ndarray of float64, shape (n_features,)
+        What 1 stands for in each feature.
+    """
+    if np.all(units == 1):
+        return found
+    if isinstance(found, AffineMap):
+        return AffineMap(found.slope * units[:, None], found.intercept)
+    if isinstance(found, ScaledMap):
+        return ScaledMap(found.scale / units, found.features)
+    return UnitsMap(found, units)
+
+
+class UnitsMap(Map):
+    """Any map, of rows whose features are in other units."""
+
+    def __init__(self, inner, units):
+        self.inner, self.units, self.is_smooth = inner, units, inner.is_smooth
+
+    def values(self, Z):
+        """Its values, shape (n_rows, n_outputs)."""
+        return self.inner.values(Z * self.units)
+
+    def pullback(self, Z, V):
+        """Gradient of ``sum(V * values(Z))``."""
+        return self.inner.pullback(Z * self.units, V) * self.units
+
+    def residual_pullback(self, Z, residual_of):
+        """Values' residuals, and the gradient; see `Map.residual_pullback`."""
+        V, grad = self.inner.residual_pullback(Z * self.units, residual_of)
+        return V, grad * self.units
 
 
 class RowsMap(Map):

@@ -11,10 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 from skcf._classifiers import codes_of
 from skcf._compat import HasMethods, Interval, StrOptions
 from skcf._maps import FilledMap, medians
-from skcf._representations import read_representation
+from skcf._representations import in_units, read_representation
 from skcf._targets import OTHER, reached
 from skcf.base import BaseCounterfactual
-from skcf.group._assigner import GroupAssigner, is_ungrouped, radius_of
+from skcf.group._assigner import GroupAssigner, is_ungrouped, no_group_like, radius_of
 from skcf.group._margins import MarginMap
 from skcf.group._metric import GroupScore
 from skcf.group._problem import group_problem
@@ -202,9 +202,10 @@ reference_group, magnitude, eps : object
             self.eps_ = radius_of(groups) if self.eps is None else float(self.eps)
         task = self._task(Z, labels, represented)
         T = self._translate(task)
-        self.translations_ = T - T[reference]
-        self._deltas = sparsified(T, self.n_features_to_change, self.support, task.problem.pairs)
-        self._describe(task)
+        deltas = sparsified(T, self.n_features_to_change, self.support, task.problem.pairs)
+        self._describe(task, deltas)
+        units = self._units()
+        self.translations_, self._deltas = (T - T[reference]) * units, deltas * units
 
     def _check_sparsity(self):
         k, n_features = self.n_features_to_change, len(self.feature_space_.scale_)
@@ -225,25 +226,31 @@ reference_group, magnitude, eps : object
 
     def _task(self, Z, labels, represented):
         """The problem of the training rows."""
-        constraints = self.feature_space_.constraints_
+        constraints, units = self.feature_space_.constraints_, self._units()
         free = ~constraints.frozen
         free[constraints.categorical] = False  # no category lies between two others
         target = None if self._target_code == OTHER else self._target_code
+        filled = np.where(np.isnan(Z), self._typical(Z), Z)
         return GroupTask(
-            self._represent, np.where(np.isnan(Z), self._typical(Z), Z), labels, represented,
+            in_units(self._represent, units), filled / units, labels, represented,
             self.eps_, self.loss, target, free, _if_any(constraints.direction),
             tuple(constraints.categorical),
         )  # fmt: skip
 
-    def _describe(self, task):
+    def _units(self):
+        """Steps that cost 1 each: in these translations are sought, and compared."""
+        weight = self.feature_space_.weight_
+        return self.feature_space_.scale_ / np.where(weight > 0, weight, 1.0)
+
+    def _describe(self, task, deltas):
         """Say in public how well the translations do."""
         pairs = task.problem.pairs
-        correct, covered = task.score.of_each(self._deltas[pairs.source, pairs.end])
+        correct, covered = task.score.of_each(deltas[pairs.source, pairs.end])
         n = len(self.classes_)
         self.correctness_, self.coverage_ = np.full((2, n, n), np.nan)
         self.correctness_[pairs.source, pairs.end] = correct
         self.coverage_[pairs.source, pairs.end] = covered
-        self.transitivity_violation_ = _violation(self._deltas)
+        self.transitivity_violation_ = _violation(deltas)
 
     def translation(self, origin: Any, target: Any) -> np.ndarray:
         """What is added to the rows of one group, for them to be like those of another.
@@ -320,6 +327,8 @@ reference_group, magnitude, eps : object
         """Tell rows of no group from those that are where they are to be."""
         result = super()._judged(X, Z, Z_cf, own, oracle, details)
         lost = own < 0
+        if self.estimator is None:
+            result = replace(result, y=self._named(result.y), y_cf=self._named(result.y_cf))
         if not lost.any():
             return result
         return replace(
@@ -328,11 +337,21 @@ reference_group, magnitude, eps : object
             cost=np.where(lost, np.nan, result.cost),
         )
 
+    def _named(self, labels):
+        """Labels of groups, in the type of these: of no group as y of ``fit`` says it."""
+        none = np.array([label is None for label in labels])
+        kind = np.result_type(self.classes_.dtype, np.array(no_group_like(self.classes_)))
+        return np.where(none, no_group_like(self.classes_), labels).astype(kind)
+
     def _search(self, Z, own, rows, oracle):
         """Translate rows to the target, or to the group that is cheapest to get to."""
         moves = self._moves(Z, own, rows, oracle)
         best = moves.ranked(len(Z))[:, 0]
-        return moves.Z_cf[best], self._told(moves, best)
+        hopeless = ~moves.valid[best]
+        hopeless[hopeless] = ~self._targets.any_allowed(
+            Z[hopeless], own[hopeless], self._target_code
+        )
+        return np.where(hopeless[:, None], Z, moves.Z_cf[best]), self._told(moves, best)
 
     def _search_several(self, Z, own, rows, oracle, n_counterfactuals):
         """Translate rows to several groups; Z has each row so many times."""
@@ -430,7 +449,7 @@ class GroupTask:
     ----------
     representation : Map
     Z : ndarray of float64, shape (n_rows, n_features)
-        Encoded rows, without missing values.
+        Encoded rows, without missing values, in units that cost 1 each.
     labels : ndarray of int, shape (n_rows,)
         Their group codes.
     represented : ndarray of float64, shape (n_rows, n_outputs)

@@ -15,8 +15,8 @@ LIMIT = 15.0
 class MarginMap(Map):
     """Logit margins: the score of each class less the best one of another; of two, the second's.
 
-    Beyond +-`LIMIT` margins are the limit: where trees agree, the logarithm of what the others
-    get is that of the smallest float.
+    Of a classifier without known gradients, margins beyond +-`LIMIT` are the limit: where the trees
+    of a forest agree, the logarithm of what the others get is that of the smallest float.
 
     Parameters
     ----------
@@ -50,10 +50,11 @@ class MarginMap(Map):
         """Its values, shape (n_rows, n_outputs)."""
         oracle, rows = self._about(Z)
         margins = [oracle.margin(Z, rows, np.full(len(Z), code)) for code in self._codes]
-        return np.clip(np.column_stack(margins), -LIMIT, LIMIT)
+        margins = np.column_stack(margins)
+        return margins if oracle.has_gradients else np.clip(margins, -LIMIT, LIMIT)
 
     def pullback(self, Z, V):
-        """Gradient of ``sum(V * values(Z))``, as if there were no limit."""
+        """Gradient of ``sum(V * values(Z))``, as if there were no limit where there is one."""
         oracle, rows = self._about(Z)
         grad = np.zeros(Z.shape)
         for code, v in zip(self._codes, V.T, strict=True):

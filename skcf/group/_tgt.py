@@ -59,8 +59,7 @@ class TGTExplainer(BaseGroupExplainer):
         features and for categories. A feature that may only rise or fall has none either, since
         ``delta_ij = -delta_ji``, unless there is one target.
     alpha : float or array-like of float, default=None
-        Weight of the l1 norm, in units of squared representation over units of the columns. Of
-        several, one is chosen by `selection`. None: `n_alphas` of them, on a path from the least
+        Weight of the l1 norm, which is a cost: that of the feature space, for "cityblock". Of several, one is chosen by `selection`. None: `n_alphas` of them, on a path from the least
         with which nothing changes.
     n_alphas : int, default=20
         Length of that path.

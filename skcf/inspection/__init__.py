@@ -4,6 +4,7 @@ from skcf.inspection._actionability_display import ActionabilityDisplay
 from skcf.inspection._comparison_display import ComparisonDisplay
 from skcf.inspection._counterfactual_display import CounterfactualDisplay
 from skcf.inspection._frontier_display import CrowdingFrontierDisplay
+from skcf.inspection._group_translation_display import GroupTranslationDisplay
 from skcf.inspection._plan_display import PlanDisplay
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "ComparisonDisplay",
     "CounterfactualDisplay",
     "CrowdingFrontierDisplay",
+    "GroupTranslationDisplay",
     "PlanDisplay",
 ]
