@@ -49,9 +49,15 @@ class MarginMap(Map):
     def values(self, Z):
         """Its values, shape (n_rows, n_outputs)."""
         oracle, rows = self._about(Z)
-        margins = [oracle.margin(Z, rows, np.full(len(Z), code)) for code in self._codes]
+        margins = [self._margins(oracle, Z, rows, np.full(len(Z), c)) for c in self._codes]
         margins = np.column_stack(margins)
         return margins if oracle.has_gradients else np.clip(margins, -LIMIT, LIMIT)
+
+    def _margins(self, oracle, Z, rows, target):
+        """Margins where gradients are those of them: not of rows whose numbers are made whole."""
+        if oracle.has_gradients:
+            return oracle.margin_and_grad(Z, rows, target)[0]
+        return oracle.margin(Z, rows, target)
 
     def pullback(self, Z, V):
         """Gradient of ``sum(V * values(Z))``, as if there were no limit where there is one."""

@@ -59,8 +59,9 @@ class TGTExplainer(BaseGroupExplainer):
         features and for categories. A feature that may only rise or fall has none either, since
         ``delta_ij = -delta_ji``, unless there is one target.
     alpha : float or array-like of float, default=None
-        Weight of the l1 norm, which is a cost: that of the feature space, for "cityblock". Of several, one is chosen by `selection`. None: `n_alphas` of them, on a path from the least
-        with which nothing changes.
+        Weight of the l1 norm, which is a cost: the feature space's, for "cityblock". Of several, one
+        is chosen by `selection`. None: `n_alphas` of them, on a path from the least with which
+        nothing changes.
     n_alphas : int, default=20
         Length of that path.
     loss : {"mean", "min"}, default="mean"
@@ -147,6 +148,8 @@ class TGTExplainer(BaseGroupExplainer):
     -----
     The published code minimises half the square, plus lambda times the *mean* of ``|delta|`` over
     the d features: the same translations as with ``alpha = 2 lambda / d``. It has no exact zeros.
+    Its data are scaled to [0, 1]; here steps are sought, and features dropped, in units that cost 1
+    each, which with the default feature space is the same: shares of the range.
 
     Missing values stay missing; medians stand for them in means and representations, commonest
     categories for categories. In the mean of a group categories are its commonest ones.
