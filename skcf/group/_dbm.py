@@ -41,7 +41,7 @@ feature_space_, n_features_in_, feature_names_in_ : object
     >>> X, y = load_iris(return_X_y=True)
     >>> explainer = DBMExplainer(PCA(2).fit(X), n_features_to_change=1).fit(X, y)
     >>> explainer.translation(0, 2).round(2)
-    array([0.  , 0.  , 4.09, 0.  ])
+    array([0.  , 0.  , 0.  , 1.78])
     """
 
     def _translate(self, task):

@@ -59,8 +59,8 @@ class TGTExplainer(BaseGroupExplainer):
         features and for categories. A feature that may only rise or fall has none either, since
         ``delta_ij = -delta_ji``, unless there is one target.
     alpha : float or array-like of float, default=None
-        Weight of the l1 norm, which is a cost: the feature space's, for "cityblock". Of several, one
-        is chosen by `selection`. None: `n_alphas` of them, on a path from the least with which
+        Weight of the l1 norm, in units of cost: a feature's step over its scale. Of several, one is
+        chosen by `selection`. None: `n_alphas` of them, on a path from the least with which
         nothing changes.
     n_alphas : int, default=20
         Length of that path.
@@ -172,7 +172,7 @@ class TGTExplainer(BaseGroupExplainer):
     >>> species = load_iris().target_names[y]
     >>> explainer = TGTExplainer(PCA(2).fit(X), n_features_to_change=1).fit(X, species)
     >>> explainer.translation("setosa", "virginica").round(2)
-    array([0.  , 0.  , 4.71, 0.  ])
+    array([0.  , 0.  , 4.96, 0.  ])
     """
 
     _parameter_constraints: dict = {
