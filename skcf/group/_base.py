@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from skcf._classifiers import codes_of
@@ -134,6 +135,7 @@ reference_group, magnitude, eps : object
         """The classifier that is given, or one that goes by the nearest training row."""
         if self.estimator is not None:
             return super()._usable_estimator(X, y, sample_weight)
+        check_classification_targets(y)
         space = self.feature_space_
         Z = space._encode(space._tabulate(X))
         self._check_sizes(*np.unique(np.asarray(y), return_counts=True))

@@ -315,6 +315,8 @@ class TGTExplainer(BaseGroupExplainer):
             deltas = sparsified(T, self.n_features_to_change, self.support, pairs)
             correct, covered = task.score.of_each(deltas[pairs.source, pairs.end])
             told.append((pairs.weights @ correct, pairs.weights @ covered))
+        if not np.any(told):
+            return len(told) - 1  # nothing arrives: what leads furthest
         return max(range(len(told)), key=lambda a: (*told[a], -a))
 
     def _climbed(self, task, random):
