@@ -338,9 +338,9 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             oracle = oracle.repeated(copies)
         Z = oracle.encoded
         Z_cf, details = self._found(Z, own, oracle, n_counterfactuals)
-        result = self._judged(X, Z, Z_cf, own, oracle, details)
         place = np.arange(len(Z))
-        return replace(result, row=place // n_counterfactuals, rank=place % n_counterfactuals)
+        ranks = {"row": place // n_counterfactuals, "rank": place % n_counterfactuals}
+        return self._judged(X, Z, Z_cf, own, oracle, {**details, **ranks})
 
     def _found(self, Z, own, oracle, n_counterfactuals):
         """Search for the rows that need a counterfactual; the others stay as they are."""
@@ -367,7 +367,8 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
     def _judged(self, X, Z, Z_cf, own, oracle, details):
         """Ask the classifier about the very rows that are returned, and say what became of each."""
         space, needed = self.feature_space_, self._is_needed(own)
-        moved = ~same(Z, Z_cf).all(axis=1)
+        changed = ~same(Z, Z_cf)
+        moved = changed.any(axis=1)
         table = oracle.written(Z_cf, np.arange(len(Z)), keep=~moved)
         y_cf = own.copy()
         if moved.any():
@@ -387,7 +388,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             y_cf=oracle.names_of(y_cf),
             status=status,
             cost=cost,
-            n_changes=np.sum(~same(Z, Z_cf), axis=1),
+            n_changes=np.sum(changed, axis=1),
             n_queries=oracle.n_queries,
             n_calls=oracle.n_calls,
             **details,

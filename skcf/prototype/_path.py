@@ -11,6 +11,8 @@ SECTIONS, ROUNDS = 15, 2
 """Points between two that are asked about at a time, once the breakpoints are known, and how often:
 what lies between two breakpoints is known to 1/256 then."""
 
+INNER = np.arange(1, SECTIONS + 1) / (SECTIONS + 1)
+
 BLOCK_ELEMENTS = 2**24
 """Values of all candidates at a time: 128 MiB."""
 
@@ -96,8 +98,9 @@ def follow_path(pairs, endpoint, rivals=None):
     size = max(1, BLOCK_ELEMENTS // (n_points * pairs.Z.shape[1]))
     for first in range(0, len(pairs), size):
         b = np.arange(first, min(first + size, len(pairs)))
-        rivals_b = b if rivals is None else rivals[b]
-        _Path(pairs.take(b), endpoint[b], rivals_b).search(found, is_valid, b)
+        _Path(pairs.take(b), endpoint[b], rivals if rivals is None else rivals[b]).search(
+            found, is_valid, b
+        )
     return found, is_valid
 
 
@@ -106,8 +109,8 @@ class _Path:
 
     def __init__(self, pairs, endpoint, rivals):
         self.pairs, self.endpoint = pairs, endpoint
-        self._rivals = np.unique(rivals, return_inverse=True)[1]
-        self._least = np.full(len(rivals), np.inf)
+        self._rivals = None if rivals is None else np.unique(rivals, return_inverse=True)[1]
+        self._least = np.full(len(pairs), np.inf)
         self.start = pairs.start
         end = pairs.axes.place(endpoint)
         # what has no place on one of both sides stays until the end
@@ -122,7 +125,7 @@ class _Path:
         found[places[valid]], is_valid[places] = best[valid], valid
         looking = np.flatnonzero(valid & may_win & (high > low))
         for _ in range(ROUNDS):
-            inner = np.linspace(low[looking], high[looking], SECTIONS + 2, axis=1)[:, 1:-1]
+            inner = low[looking, None] + (high - low)[looking, None] * INNER
             before, at, best, valid, may_win = self._first_valid(looking, inner)
             is_first = valid & (at == inner[:, 0])
             low[looking] = np.where(is_first, low[looking], np.where(valid, before, inner[:, -1]))
@@ -149,7 +152,7 @@ class _Path:
 
     def _may_win(self, at, found, valid, before, has_before):
         """Which paths may lead to what is cheaper than what each of their rivals has already."""
-        if len(self._least) == len(np.unique(self._rivals)):
+        if self._rivals is None:
             return np.ones(len(at), dtype=bool)
         pairs, rivals = self.pairs.take(at), self._rivals[at]
         np.minimum.at(self._least, rivals[valid], pairs.elastic_net(found)[valid])

@@ -423,7 +423,7 @@ class PrototypeExplainer(BaseCounterfactual):
             found, is_valid = follow_path(pairs, endpoint, rivals)
             c = np.zeros(len(pairs))
         pool = self._pool(pairs, of, index, found, c).take(np.flatnonzero(is_valid))
-        stranded = np.setdiff1d(np.arange(len(Z)), pool.of)
+        stranded = np.flatnonzero(np.bincount(pool.of, minlength=len(Z)) == 0)
         if self.solver_ != "fista" and len(stranded):
             pool = pool.joined(self._last_resort(Z, own, rows, oracle, stranded))
         return pool
@@ -486,7 +486,7 @@ class PrototypeExplainer(BaseCounterfactual):
 
     def _pool(self, pairs, of, index, found, c):
         """Candidates, with what is needed to choose among them."""
-        remoteness, is_choice = np.zeros(len(of)), len(np.unique(of)) < len(of)
+        remoteness, is_choice = np.zeros(len(of)), np.bincount(of).max(initial=0) > 1
         if is_choice and self.select != "cheapest":
             remoteness = self._points.remoteness(found, pairs.code)
         return _Pool(of, found, pairs.code, index, c, pairs.elastic_net(found), remoteness)

@@ -28,6 +28,10 @@ def choose(of, elastic_net, remoteness, select, n_rows):
     ndarray of int, shape (n_rows,)
         Positions of candidates, -1 for rows that have none; the first of equals.
     """
+    if np.bincount(of, minlength=n_rows).max(initial=0) <= 1:
+        chosen = np.full(n_rows, -1)
+        chosen[of] = np.arange(len(of))
+        return chosen
     value = {"cheapest": elastic_net, "plausible": remoteness}.get(select)
     if value is None:
         value = _over_least(of, elastic_net, n_rows) + _over_least(of, remoteness, n_rows)
