@@ -16,11 +16,15 @@ from skcf._maps import AffineMap, Map
 
 __all__ = ["DenseMap", "dense_map"]
 
-MOST_WEIGHTS = 2**18
-"""Weights of a layer beyond which torch's own precision is worth its calls."""
+MOST_WEIGHTS = {4: 2**16, 8: 2**18}
+"""Weights of a net beyond which torch is left to it, by the bytes of each: in float32 it is faster
+with many, and then worth its calls."""
 
 BATCH_ELEMENTS = 2**16
 """Values of the widest layer at a time: what a step makes stays in the cache."""
+
+BLOCK_ELEMENTS = 2**24
+"""Values of all layers that a gradient keeps at a time: 128 MiB."""
 
 
 def dense_map(module):
@@ -46,11 +50,15 @@ def dense_map(module):
     """
     steps = _steps_of(module)
     weights = [step[0] for step in steps or [] if isinstance(step, tuple)]
-    if not weights or max(W.size for W in weights) > MOST_WEIGHTS:
+    if not weights or sum(W.size for W in weights) > _most_weights(module):
         return None
     if len(weights) < len(steps):
         return DenseMap(steps)
     return _as_affine(steps)
+
+
+def _most_weights(module):
+    return MOST_WEIGHTS[min(weight.element_size() for weight in module.parameters())]
 
 
 def _steps_of(part):
@@ -60,13 +68,15 @@ def _steps_of(part):
         return None
     if type(part) is nn.Sequential:
         inner = [_steps_of(child) for child in part]
-        return None if any(steps is None for steps in inner) else sum(inner, [])
+        return None if None in inner else [step for steps in inner for step in steps]
     if type(part) is nn.Linear:
         return _layer(part)
     name = type(part).__name__ if type(part).__module__.startswith("torch.nn.modules.") else None
     if name in PASSED:
         return []
-    return [ACTIVATIONS[name](part)] if name in ACTIVATIONS else None
+    if name not in ACTIVATIONS or getattr(part, "approximate", "none") != "none":
+        return None
+    return [ACTIVATIONS[name](part)]
 
 
 def _is_plain(part):
@@ -109,6 +119,7 @@ class DenseMap(Map):
         self.steps = steps
         widths = [max(step[0].shape) for step in steps if isinstance(step, tuple)]
         self.size = max(1, BATCH_ELEMENTS // max(widths, default=1))
+        self.block = self.size * max(1, BLOCK_ELEMENTS // max(1, sum(widths)) // self.size)
 
     def first_layer(self):
         """Its first layer and the map that follows; None if it begins with something else."""
@@ -119,9 +130,7 @@ class DenseMap(Map):
 
     def values(self, Z):
         """Its values, shape (n_rows, n_outputs)."""
-        if len(Z) <= self.size:
-            return self._forward(Z, False)[0]
-        return np.concatenate([self._forward(Z[b], False)[0] for b in self._batches(Z)])
+        return _joined([self._forward(Z[b], False)[0] for b in _batches(Z, self.size)])
 
     def pullback(self, Z, V):
         """Gradient of ``sum(V * values(Z))``."""
@@ -129,18 +138,22 @@ class DenseMap(Map):
 
     def residual_pullback(self, Z, residual_of):
         """Gradient, with a single pass for it and the values."""
-        parts = [self._residual_pullback(Z[b], b, residual_of) for b in self._batches(Z)]
-        if len(parts) == 1:
-            return parts[0]
-        V, grad = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        parts = [self._of_block(Z[b], b, residual_of) for b in _batches(Z, self.block)]
+        V, grad = (_joined(arrays) for arrays in zip(*parts, strict=True))
         return V, grad
 
-    def _residual_pullback(self, Z, b, residual_of):
-        values, slopes = self._forward(Z, True)
-        V = grad = residual_of(values, b)
+    def _of_block(self, Z, block, residual_of):
+        """The same for some rows, which are asked about as one: forward, and back, in batches."""
+        batches = _batches(Z, self.size)
+        passed = [self._forward(Z[b], True) for b in batches]
+        V = residual_of(_joined([values for values, _ in passed]), block)
+        pairs = zip(batches, passed, strict=True)
+        return V, _joined([self._back(V[b], slopes) for b, (_, slopes) in pairs])
+
+    def _back(self, V, slopes):
         for step, slope in zip(reversed(self.steps), reversed(slopes), strict=True):
-            grad = grad @ step[0] if slope is None else grad * slope
-        return V, grad
+            V = V @ step[0] if slope is None else V * slope
+        return V
 
     def _forward(self, Z, with_slopes):
         slopes = []
@@ -153,9 +166,14 @@ class DenseMap(Map):
             slopes.append(slope)
         return Z, slopes
 
-    def _batches(self, Z):
-        """Some rows at a time; one batch of no rows, too."""
-        return [slice(i, i + self.size) for i in range(0, max(1, len(Z)), self.size)]
+
+def _batches(Z, size):
+    """Some rows at a time; one batch of no rows, too."""
+    return [slice(i, min(i + size, len(Z))) for i in range(0, max(1, len(Z)), size)]
+
+
+def _joined(parts):
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _relu(X, with_slope):

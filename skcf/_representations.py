@@ -15,6 +15,7 @@ from skcf._maps import (
     STEP,
     AffineMap,
     AskedMap,
+    FilledMap,
     Map,
     TorchMap,
     affine,
@@ -24,7 +25,14 @@ from skcf._maps import (
 )
 from skcf.space._features import NumericFeature
 
-__all__ = ["ScaledMap", "SimultaneousMap", "front_of", "read_representation", "resolution_of"]
+__all__ = [
+    "ScaledMap",
+    "SimultaneousMap",
+    "front_of",
+    "has_slopes",
+    "read_representation",
+    "resolution_of",
+]
 
 WIDE_STEP = 0.5
 """How far a map that is piecewise constant is asked on both sides, as a share of the scale."""
@@ -47,8 +55,8 @@ def read_representation(
     Parameters
     ----------
     given : object
-        A torch module, which is read once if `dense_map` knows what it does; a fitted transformer; or a function of rows. None: rows in units of the
-        scale of their features.
+        A torch module, which is read once if `dense_map` knows what it does; a fitted
+        transformer; or a function of rows. None: rows in units of the scale of their features.
     Z : ndarray, shape (n_rows, n_features)
         Encoded training rows, without missing values. Rows of float32 stay that.
     space : FeatureSpace
@@ -177,6 +185,12 @@ def resolution_of(found):
         like = next(iter(found.module.parameters()), torch.empty(0))
         return float(torch.finfo(like.dtype).eps)
     return float(np.finfo(np.float64).eps)
+
+
+def has_slopes(found):
+    """Whether a map's gradients are more than differences of its values."""
+    inner = found.inner if isinstance(found, FilledMap) else found
+    return isinstance(inner, (DenseMap, TorchMap, AffineMap, ScaledMap))
 
 
 class ScaledMap(Map):
