@@ -8,12 +8,14 @@ cannot be asked about.
 import numpy as np
 
 from skcf._classifiers import is_torch_module
+from skcf._dense_map import DenseMap, dense_map
 from skcf._differences import BLOCK_ELEMENTS
 from skcf._maps import (
     N_CHECKS,
     STEP,
     AffineMap,
     AskedMap,
+    FilledMap,
     Map,
     TorchMap,
     affine,
@@ -27,6 +29,7 @@ __all__ = [
     "ScaledMap",
     "SimultaneousMap",
     "front_of",
+    "has_slopes",
     "in_units",
     "read_representation",
     "resolution_of",
@@ -53,8 +56,8 @@ def read_representation(
     Parameters
     ----------
     given : object
-        A torch module; a fitted transformer; or a function of rows. None: rows in units of the
-        scale of their features.
+        A torch module, which is read once if `dense_map` knows what it does; a fitted
+        transformer; or a function of rows. None: rows in units of the scale of their features.
     Z : ndarray, shape (n_rows, n_features)
         Encoded training rows, without missing values. Rows of float32 stay that.
     space : FeatureSpace
@@ -88,7 +91,7 @@ def read_representation(
         return _of_rows_as_they_came(given, Z, space, step)
     check_numbers(space, "representation")
     if is_torch_module(given):
-        found = TorchMap(given, BATCH_ELEMENTS)
+        found = dense_map(given) or TorchMap(given, BATCH_ELEMENTS)
         return found, _checked_values(found, Z)
     asked = AskedMap(function_of(given, "representation", space), np.asarray(space.scale_))
     values = _checked_values(asked, Z)
@@ -158,7 +161,7 @@ def front_of(found):
     if isinstance(found, AffineMap):
         front = found.slope, found.intercept, ScaledMap(np.ones(found.slope.shape[1]))
     else:
-        front = _first_layer(found)
+        front = found.first_layer() if isinstance(found, DenseMap) else _first_layer(found)
     return front if front and front[0].shape[1] < front[0].shape[0] else (None, None, found)
 
 
@@ -176,7 +179,8 @@ def _first_layer(found):
     slope = module[0].weight.detach().double().cpu().numpy().T
     bias = module[0].bias
     intercept = np.zeros(slope.shape[1]) if bias is None else bias.detach().double().cpu().numpy()
-    return slope, intercept, TorchMap(module[1:], found.batch_elements)
+    rest = module[1:]
+    return slope, intercept, dense_map(rest) or TorchMap(rest, found.batch_elements)
 
 
 def resolution_of(found):
@@ -189,6 +193,13 @@ def resolution_of(found):
         like = next(iter(found.module.parameters()), torch.empty(0))
         return float(torch.finfo(like.dtype).eps)
     return float(np.finfo(np.float64).eps)
+
+
+def has_slopes(found):
+    """Whether a map's gradients are more than differences of its values."""
+    while isinstance(found, FilledMap | UnitsMap):
+        found = found.inner
+    return isinstance(found, (DenseMap, TorchMap, AffineMap, ScaledMap))
 
 
 class ScaledMap(Map):

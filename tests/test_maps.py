@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.preprocessing import KBinsDiscretizer
 
 from skcf import FeatureSpace
+from skcf._dense_map import DenseMap
 from skcf._maps import AffineMap, AskedMap, TorchMap
 from skcf._representations import (
     STEP,
@@ -53,6 +54,12 @@ def net(sizes, dtype=None):
     return torch.nn.Sequential(*layers[:-1]).to(dtype or torch.float64)
 
 
+def watched(module):
+    """A net that is left to torch."""
+    module[0].register_forward_hook(lambda *_: None)
+    return module
+
+
 @pytest.mark.parametrize("kind", ["none", "pca", "function", "torch"])
 def test_values_and_gradients(kind):
     X = rows()
@@ -70,7 +77,9 @@ def test_what_is_read_is_the_right_kind():
     found = read(curved, X)[0]
     assert type(found) is AskedMap
     assert found.step == STEP
-    assert isinstance(read(net([4, 2]), X)[0], TorchMap)
+    assert isinstance(read(net([4, 2]), X)[0], AffineMap)
+    assert isinstance(read(net([4, 3, 2]), X)[0], DenseMap)
+    assert isinstance(read(watched(net([4, 3, 2])), X)[0], TorchMap)
 
 
 @pytest.mark.parametrize("kind", ["forest", "bins"])
@@ -134,16 +143,16 @@ def test_no_first_layer_where_it_would_not_help():
     X = rows(20)
     wide = read(net([4, 8, 2]), X)[0]
     assert front_of(wide) == (None, None, wide)
-    watched = net([4, 2, 2])
-    watched[0].register_forward_hook(lambda *_: None)
-    found = read(watched, X)[0]
+    found = read(watched(net([4, 2, 2])), X)[0]
     assert front_of(found) == (None, None, found)
 
 
-def test_resolution_is_that_of_the_parameters():
+def test_resolution_is_that_of_what_is_computed_with():
     torch = pytest.importorskip("torch")
     X = rows()
-    assert resolution_of(read(net([4, 2], torch.float32), X)[0]) == np.finfo(np.float32).eps
+    given = net([4, 3, 2], torch.float32)
+    assert resolution_of(read(given, X)[0]) == np.finfo(float).eps
+    assert resolution_of(read(watched(given), X)[0]) == np.finfo(np.float32).eps
     assert resolution_of(read(None, X)[0]) == np.finfo(float).eps
 
 

@@ -46,10 +46,14 @@ class _Datafit:
         return values, gradients if self.slope is None else gradients @ self.slope.T
 
     def _blocks(self, T):
-        """Translations as the rest of r takes them, some problems at a time."""
-        H = T if self.slope is None else T @ self.slope
+        """Translations that the rest of r takes, some problems at a time."""
+        H = self._led(T)
         size = max(1, BLOCK_ELEMENTS // (len(self.pairs) * self._rows_a_pair() * H.shape[2]))
         return [H[first : first + size] for first in range(0, len(H), size)]
+
+    def _led(self, T):
+        """Translations as the rest of r takes them."""
+        return T if self.slope is None else T @ self.slope
 
     def _hidden(self, X):
         """Rows as the rest of r takes them."""
@@ -78,6 +82,34 @@ class MeanDatafit(_Datafit):
     def __init__(self, representation, means, targets, pairs):
         super().__init__(representation, pairs)
         self.targets, self.points = targets, self._hidden(means)
+
+    def hessian(self, T, features, width):
+        """Gradient and Hessian of one T by the pairs' translations, in some features.
+
+        The Hessian is that of differences of gradients, a share of the pairs each.
+
+        Parameters
+        ----------
+        T : ndarray of float64, shape (n_groups, n_features)
+        features : ndarray of int, shape (n_chosen,)
+        width : float
+            How far a translation is moved.
+
+        Returns
+        -------
+        gradient : ndarray of float64, shape (n_pairs, n_chosen)
+        hessian : ndarray of float64, shape (n_pairs, n_chosen, n_chosen)
+        """
+        axes = (np.eye(T.shape[1]) if self.slope is None else self.slope)[features]
+        moved = self.points[self.pairs.source] + self.pairs.deltas(self._led(T))
+        asked = np.concatenate([moved[None], moved + width * axes[:, None]])
+        doubled = np.tile(2 * self.pairs.weights[:, None], (len(asked), 1))
+        ends = np.tile(self.targets[self.pairs.end], (len(asked), 1))
+        _, grad = self.rest.residual_pullback(
+            asked.reshape(-1, asked.shape[2]), lambda values, b: doubled[b] * (values - ends[b])
+        )
+        grad = grad.reshape(asked.shape) @ axes.T
+        return grad[0], np.moveaxis((grad[1:] - grad[0]) / width, 0, 1)
 
     def _rows_a_pair(self):
         return 1

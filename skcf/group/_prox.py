@@ -6,11 +6,15 @@ References
    denoising and deblurring problems." IEEE Transactions on Image Processing 18(11), 2009.
 .. [2] B. O'Donoghue, E. Candès. "Adaptive restart for accelerated gradient schemes." Foundations
    of Computational Mathematics 15, 2015.
+.. [3] J. Lee, Y. Sun, M. Saunders. "Proximal Newton-type methods for minimizing composite
+   functions." SIAM Journal on Optimization 24(3), 2014.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from skcf.group._newton import can_step, newton_step
 
 __all__ = ["Path", "certificates", "minimise", "solve_prox"]
 
@@ -22,6 +26,9 @@ MOST_DOUBLINGS = 40
 
 PATIENCE = 20
 """Steps in a row without progress for a problem to stop."""
+
+FIRST_JUMP, STEPS_A_JUMP = 10, 3
+"""Proximal steps before the first of Newton's, and between them; twice as many after a failure."""
 
 MANY_FEATURES, STEPS_A_PART = 256, 10
 """Features from which on steps are of those in use, and how many, until the others are asked."""
@@ -59,7 +66,9 @@ def solve_prox(problem, alphas, *, starts=None, max_iter=500, tol=1e-5):
     """Minimise ``f + alpha * p`` for each alpha, from several starts, and keep the best.
 
     Monotone FISTA [1]_ with restarts [2]_: a gradient step of the datafit and the exact proximal
-    step of the penalty, so that zeros are exact, and no group is favoured as the reference. Then
+    step of the penalty, so that zeros are exact, and no group is favoured as the reference. Where
+    gradients are cheap and exact, Newton steps are tried now and then, as in [3]_, in the values
+    that pooled groups have; each is kept only where it gains more than the step before it. Then
     each alpha takes over what another one found, where that is better for it, and goes on.
 
     Parameters
@@ -181,6 +190,8 @@ class _Run:
         self.active = np.arange(len(T))
         self.narrows = problem.can_narrow and T.shape[2] >= MANY_FEATURES
         self.part, self.n_left = None, 0
+        self.can_jump = can_step(problem)
+        self.wait, self.due = np.full((2, len(T)), FIRST_JUMP)
 
     def step(self):
         """One step of all that are not at rest."""
@@ -197,6 +208,9 @@ class _Run:
         gain = before - (fz + alpha * pz)
         done = self._at_rest(a, gain, before, _norm(Z - Y))
         self._accept(a, at, Z, fz, pz, gain, Y)
+        if self.can_jump:
+            pull = self.L[a][:, None, None] * (Y - Z) - grad
+            self._jump(problem, at, pull, Z, np.where(done, 0.0, gain))
         if columns is None:
             self.active = a[~done]
             self.n_left = STEPS_A_PART if self.narrows else 0
@@ -224,6 +238,22 @@ class _Run:
         from_best = self.t[a] == 1.0  # nothing was extrapolated
         stuck = (gain <= 0) & from_best
         return (self.L[a] * moved <= self.tol) | stuck | (self.stalled[a] >= PATIENCE)
+
+    def _jump(self, problem, at, pull, Z, gain):
+        """Newton's method from Z for those that it is the turn of, where it gains more."""
+        active = self.active
+        for n in np.flatnonzero((self.n_iter[active] >= self.due[active]) & (gain > 0)):
+            b = active[n]
+            found = newton_step(problem, Z[n], pull[n], self.alpha[b])
+            before = self.f[b] + self.alpha[b] * self.p[b]
+            better = found is not None and before - found[1] - self.alpha[b] * found[2] > gain[n]
+            self.wait[b] = STEPS_A_JUMP if better else 2 * self.wait[b]
+            self.due[b] = self.n_iter[b] + self.wait[b]
+            if better:
+                T, self.f[b], self.p[b] = found
+                place = b if at is active else np.ix_([b], *(axis.ravel() for axis in at[1:]))
+                self.X[place] = self.Y[place] = T
+                self.t[b] = 1.0
 
     def _backtracked(self, problem, Y, fy, grad):
         """The step that the quadratic bound of the datafit holds for."""

@@ -100,7 +100,18 @@ class ArrayBackend:
         dtypes = {column.dtype for column in columns}
         if any(dtype.kind == "O" for dtype in dtypes):
             columns = [column.astype(object) for column in columns]
-        return np.column_stack(columns) if len(columns[0]) else np.array(columns).T
+        return side_by_side(columns)
+
+
+FEW = 10_000
+"""Values of a table that is put together at once."""
+
+
+def side_by_side(columns):
+    """Columns as an array, row by row."""
+    if 0 < len(columns) * len(columns[0]) <= FEW:  # in half the time, but twice the memory
+        return np.ascontiguousarray(np.array(columns).T)
+    return np.column_stack(columns) if len(columns[0]) else np.array(columns).T
 
 
 class PandasBackend:

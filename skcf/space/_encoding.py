@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skcf.space._containers import BACKENDS, Table
+from skcf.space._containers import BACKENDS, Table, side_by_side
 from skcf.space._features import check_no_infinity
 
 __all__ = ["Decoder", "Encoding"]
@@ -65,7 +65,7 @@ class Encoding:
             feature.encode(table, origin, rows, codes)
             for feature, codes in zip(self.features, unseen, strict=True)
         ]
-        return np.column_stack(columns)
+        return side_by_side(columns)
 
     def as_floats(self, table):
         """Write rows with one float column for each input column.
