@@ -316,12 +316,12 @@ def our_answer(task, loss, solver):
 class Run:
     """All answers; prints the tables."""
 
-    def __init__(self, with_alibi):
-        self.with_alibi, self.answers = with_alibi, []
+    def __init__(self, with_alibi, losses=""):
+        self.with_alibi, self.losses, self.answers = with_alibi, losses, []
 
     def add(self, task):
         """Explain the rows of a task by all explainers with all losses."""
-        for loss in task.losses:
+        for loss in filter(lambda name: name.startswith(self.losses), task.losses):
             if self.with_alibi and task.handed is not None:
                 self.keep(theirs(task, loss))
             for solver in task.solvers[loss]:
@@ -394,10 +394,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="run parts whose name contains this")
     parser.add_argument("--seeds", type=int, default=3, help="number of classifiers")
+    parser.add_argument("--losses", default="", help="run losses whose name begins with this")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", InvalidCounterfactualWarning)
     torch.set_num_threads(1)
-    run = Run(with_alibi=alibi_or_why_not() is None)
+    run = Run(alibi_or_why_not() is None, arguments.losses)
     header(HEADER)
     with threadpool_limits(1):
         for make in (cancer, forest, adult):

@@ -68,7 +68,9 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         self.feature_space = feature_space
 
     _result_type = CounterfactualResult
-    _shared_parameters = ("estimator",)  # which clones keep fitted: they are explained, not trained
+    _shared_parameters: tuple[str, ...] = (
+        "estimator",
+    )  # which clones keep fitted: they are explained, not trained
     _surrogate_options: dict = {}  # of gradient boosting
 
     @abstractmethod

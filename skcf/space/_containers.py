@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-__all__ = ["BACKENDS", "Table"]
+__all__ = ["BACKENDS", "Table", "side_by_side"]
 
 CATEGORY, INTEGER, CONTINUOUS, OBJECT, UNSUPPORTED = (
     "category",
