@@ -36,6 +36,10 @@ POOL = 4
 """Prototypes for each of several counterfactuals of a row."""
 
 
+MOST_PROTOTYPES = 512
+"""Those that are tried for rows for which there is nothing else."""
+
+
 class PrototypeExplainer(BaseCounterfactual):
     """Counterfactuals that are guided by prototypes of the classes.
 
@@ -187,7 +191,7 @@ class PrototypeExplainer(BaseCounterfactual):
 
     Rows for which neither the path nor the sequential solver finds anything (no prototype is valid
     under the constraints) go towards the nearest allowed training row of the target class, as in
-    `NearestExplainer`, along its path.
+    `NearestExplainer`, along its path; or else to the nearest of 512 prototypes.
 
     References
     ----------
@@ -423,9 +427,10 @@ class PrototypeExplainer(BaseCounterfactual):
             found, is_valid = follow_path(pairs, endpoint, rivals)
             c = np.zeros(len(pairs))
         pool = self._pool(pairs, of, index, found, c).take(np.flatnonzero(is_valid))
-        stranded = np.flatnonzero(np.bincount(pool.of, minlength=len(Z)) == 0)
-        if self.solver_ != "fista" and len(stranded):
-            pool = pool.joined(self._last_resort(Z, own, rows, oracle, stranded))
+        for resort in (self._towards_allowed_rows, self._towards_far_prototypes):
+            stranded = np.flatnonzero(np.bincount(pool.of, minlength=len(Z)) == 0)
+            if self.solver_ != "fista" and len(stranded):
+                pool = pool.joined(resort(Z, own, rows, oracle, stranded))
         return pool
 
     def _pairs(self, Z, own, rows, oracle, n_prototypes):
@@ -446,7 +451,23 @@ class PrototypeExplainer(BaseCounterfactual):
         margin, beta = self.min_margin, self.beta
         return Pairs(self._axes, oracle, Z, rows, code, prototype, margin, beta)
 
-    def _last_resort(self, Z, own, rows, oracle, stranded):
+    def _towards_far_prototypes(self, Z, own, rows, oracle, stranded):
+        """Candidates on the way to the first of many prototypes that is valid, made allowed."""
+        constraints = self.feature_space_.constraints_
+        of, _, code, index = self._points.find(
+            Z[stranded], own[stranded], self._target_code, 1, MOST_PROTOTYPES
+        )
+        of = stranded[of]
+        endpoint = constraints.project(self._points.Z[index], Z[of])
+        pairs = self._problem(oracle, Z[of], rows[of], code, self._axes.place(endpoint))
+        valid = np.flatnonzero(pairs.valid(endpoint))
+        first = valid[np.unique(of[valid], return_index=True)[1]]
+        pairs, endpoint = pairs.take(first), endpoint[first]
+        found, _ = follow_path(pairs, endpoint)
+        index = self._rows_of_points[index[first]]
+        return self._pool(pairs, of[first], index, found, np.zeros(len(first)))
+
+    def _towards_allowed_rows(self, Z, own, rows, oracle, stranded):
         """Candidates on the way to the nearest allowed row of the target class."""
         of, endpoint, code = self._starts.nearest(
             Z[stranded], own[stranded], rows[stranded], oracle, self._target_code,
