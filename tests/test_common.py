@@ -1,21 +1,41 @@
 """scikit-learn's own checks, with those that check_estimator leaves out."""
 
+import warnings
+
 import pytest
 from conftest import EXPLAINERS
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skcf import FeatureSpace, NearestExplainer
+from skcf import (
+    DBMExplainer,
+    FeatureSpace,
+    InvalidCounterfactualWarning,
+    NearestExplainer,
+    TGTExplainer,
+)
 
 # each explainer as it comes, and options that take another way through the code
 ESTIMATORS = [
     FeatureSpace(),
     *(Explainer() for Explainer in EXPLAINERS.values()),
     NearestExplainer(refine=False),
+    TGTExplainer(eps=1.0),
+    DBMExplainer(eps=1.0),
+    DBMExplainer(),
 ]
 
 # A check that must fail, by estimator, with the mathematical reason; empty is the aim.
+LONELY = "the radius within which rows are of a group is that of neighbours: one row has none"
+CHECKS_OF_LONELY_ROWS = [
+    "check_dict_unchanged",
+    "check_dont_overwrite_parameters",
+    "check_f_contiguous_array_estimator",
+    "check_fit2d_predict1d",
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+]
 EXPECTED_FAILURES: dict = {}
 
 MORE_CHECKS = [
@@ -33,7 +53,16 @@ MORE_CHECKS = [
 
 
 def expected_failures(estimator):
+    if isinstance(estimator, TGTExplainer | DBMExplainer) and estimator.eps is None:
+        return dict.fromkeys(CHECKS_OF_LONELY_ROWS, LONELY)  # the same pass with eps
     return EXPECTED_FAILURES.get(type(estimator).__name__, {})
+
+
+@pytest.fixture(autouse=True)
+def one_translation_for_a_group(request):
+    """A translation is not valid for every row of its group, and the result says so."""
+    if isinstance(request.node.callspec.params["estimator"], TGTExplainer | DBMExplainer):
+        warnings.filterwarnings("ignore", category=InvalidCounterfactualWarning)
 
 
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
