@@ -364,9 +364,9 @@ def compare(what, mine, peer):
     both = np.concatenate([one.valid & other.valid for one, other in zip(mine, peer, strict=True)])
     ratio = {name: mean_of(mine, name, both) / mean_of(peer, name, both) for name in MEASURES}
     alone, batch = (mean_of(peer, "alone") / mean_of(mine, name) for name in ("alone", "together"))
-    if what.endswith("candidate"):
+    if what.endswith("candidate") or ", B, skcf, auto" in what or ", B, c searched" in what:
         told = ", ".join(f"{name} {value:.3f} x" for name, value in ratio.items())
-        print(f"    NOTE  {what}: {told}")
+        print(f"    NOTE  {what}: {told}, as fast {alone:.0f} x alone, {batch:.0f} x in a batch")
         return
     if what.endswith("fista"):
         verdict(batch >= 20, f"{what}: batch at least 20 x: {batch:.0f}")
