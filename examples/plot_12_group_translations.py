@@ -115,8 +115,8 @@ def explained(kind, k, **parameters):
 # How many features does it take? With a choice of its own for each pair, TGT gets further with
 # four of them than the difference between the means with six. But then the way by a third cluster
 # leads elsewhere: the explanations are no longer transitive. With the same six features for all
-# pairs they are, to rounding, and nearly all rows arrive. One or two shared features are too few;
-# three clusters do not differ in the same two things.
+# pairs they are, to rounding, and nearly as many rows arrive as can be expected to (the grey
+# line). One or two shared features are too few; the clusters do not differ in the same two things.
 
 settings = {
     "TGT, features by pair": (TGTExplainer, {}),
@@ -139,11 +139,11 @@ axes[1].legend(frameon=False, fontsize="small")
 plt.show()
 
 # %%
-# What the three clusters are about, in four features that are the same for all. The change of od280
+# What the three clusters are about, in six features that are the same for all. The change of od280
 # is nearly the range of that feature: a short explanation goes far in little. Look at where rows
 # end before you take one for advice.
 
-shared = explained(TGTExplainer, 4, support="shared")
+shared = explained(TGTExplainer, 6, support="shared")
 told = pd.DataFrame(
     {f"{i} to {j}": shared.translation(i, j) for i, j in [(0, 1), (0, 2), (1, 2)]},
     index=wines.columns,
