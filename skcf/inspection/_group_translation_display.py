@@ -96,14 +96,15 @@ class GroupTranslationDisplay:
 
     Examples
     --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.decomposition import PCA
+    >>> from skcf import TGTExplainer
     >>> from skcf.inspection import GroupTranslationDisplay
-    >>> display = GroupTranslationDisplay(
-    ...     groups=["setosa", "virginica"],
-    ...     origin="setosa",
-    ...     target="virginica",
-    ...     feature_names=["sepal width", "petal length", "petal width"],
-    ...     translation=[0.0, 0.0, 1.8],
-    ... ).plot()
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> explainer = TGTExplainer(PCA(2).fit(X), n_features_to_change=1)
+    >>> explainer.fit(X, load_iris().target_names[y])
+    TGTExplainer(n_features_to_change=1, representation=PCA(n_components=2))
+    >>> display = GroupTranslationDisplay.from_estimator(explainer, target="virginica")
     >>> display.ax_.get_title()
     'setosa → virginica'
     """
