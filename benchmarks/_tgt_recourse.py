@@ -1,0 +1,2 @@
+def recourse(*a):
+    pass

@@ -1,0 +1,2 @@
+def wide(*a):
+    pass
