@@ -94,7 +94,5 @@ def compared(data, group, changes, before, after):
 def show(name, what, how, alpha, changes, _, found, moved, cosine):
     """Print a line."""
     asked, told = (", ".join(f"{f} {v:.2f}" for f, v in c) for c in (changes.items(), found[:4]))
-    print(
-        f"| {name} | {what} | {how} | {alpha:.3f} | {asked} | {told} | {moved:.3f} | {cosine:.3f} |",
-        flush=True,
-    )
+    cells = (name, what, how, f"{alpha:.3f}", asked, told, f"{moved:.3f}", f"{cosine:.3f}")
+    print(f"| {' | '.join(cells)} |", flush=True)
