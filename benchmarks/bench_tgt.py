@@ -43,7 +43,7 @@ ASKED_HELD_OUT = {
     ("housing", 3): (0.80, 0.58),
     ("iris", 2): (0.77, 0.68),
 }
-TOL = 1e-4  # of the solver, as TGTExplainer has it
+TOL, LOOSE = 1e-4, 1e-2  # of the solver: as TGTExplainer has it, and when in a hurry
 N_HALVES = 5
 NEAR = 0.1  # to Table 1
 SMALLER = 0.8  # of eps, to fit with
@@ -170,24 +170,24 @@ def objective():
     """Eq. 9 by "prox" and by the published algorithm, and the time of both."""
     print("\n## Objective and time\n")
     header(
-        "| set | alpha | prox | best of 5 stochastic | mean of 5 | CPU s, prox | CPU s of a run "
-        "| ratio |"
+        f"| set | alpha | prox | prox, tol={LOOSE:g} | best of 5 stochastic | mean of 5 "
+        f"| CPU s, prox | tol={LOOSE:g} | CPU s of a run |"
     )
     for name in ("iris", "housing", "synthetic"):
         data = load(name)
         problem = problem_of(data)
         solve_prox(problem, [1.0], tol=TOL)  # what is made ready on the first call
         lines = [against_stochastic(name, problem, alpha) for alpha in every_alpha(data)]
-        better = [ours <= best * (1 + 1e-9) for ours, best, *_ in lines]
-        told = f"{name}: no worse than the best of {N_RUNS}"
-        verdict(all(better), f"{told}: at {sum(better)} of {len(better)} alphas")
-        mine, theirs = np.array(lines)[:, 2:].mean(axis=0)
-        verdict(
-            theirs >= 30 * mine, f"{name}: one alpha, one run, at least 30 x: {theirs / mine:.0f}"
-        )
-        theirs_best = N_RUNS * theirs
-        told = f"{name}: one alpha, best of {N_RUNS} as published, at least 30 x"
-        verdict(theirs_best >= 30 * mine, f"{told}: {theirs_best / mine:.0f}")
+        lines = np.array(lines)
+        for mine, tol in zip(lines.T[:2], (TOL, LOOSE), strict=True):
+            better = mine <= lines[:, 2] * (1 + 1e-9)
+            told = f"{name}, tol={tol:g}: no worse than the best of {N_RUNS}"
+            verdict(better.all(), f"{told}: at {better.sum()} of {len(better)} alphas")
+        *ours, theirs = lines[:, 3:].mean(axis=0)
+        for mine, tol in zip(ours, (TOL, LOOSE), strict=True):
+            told = f"{name}, tol={tol:g}: one alpha at least 30 x as fast as one run"
+            ratio = theirs / mine
+            verdict(ratio >= 30, f"{told}: {ratio:.0f} (as {N_RUNS}: {N_RUNS * ratio:.0f})")
         whole_table(data, problem, theirs)
 
 
@@ -205,19 +205,25 @@ def every_alpha(data):
 
 
 def against_stochastic(name, problem, alpha):
-    """Our objective, the best of the others', and CPU seconds of each."""
+    """Both of our objectives and the best of the others', and CPU seconds of each."""
+    (mine, seconds), (loose, soon) = (solved(problem, alpha, tol) for tol in (TOL, LOOSE))
     start = time.process_time()
-    mine = solve_prox(problem, [alpha], tol=TOL).objectives[0]
-    ours = time.process_time()
     runs = [solve_stochastic(problem, alpha, random_state=seed) for seed in range(N_RUNS)]
-    seconds, spent = ours - start, (time.process_time() - ours) / N_RUNS
+    spent = (time.process_time() - start) / N_RUNS
     values = problem.objective(np.stack([run.translations for run in runs]), alpha)
     print(
-        f"| {name} | {alpha:.3f} | {mine:.4f} | {values.min():.4f} "
-        f"| {values.mean():.4f} | {seconds:.3f} | {spent:.2f} | {spent / seconds:.0f} |",
+        f"| {name} | {alpha:.3f} | {mine:.4f} | {loose:.4f} | {values.min():.4f} "
+        f"| {values.mean():.4f} | {seconds:.3f} | {soon:.3f} | {spent:.2f} |",
         flush=True,
     )
-    return mine, values.min(), seconds, spent
+    return mine, loose, values.min(), seconds, soon, spent
+
+
+def solved(problem, alpha, tol):
+    """Our objective, and CPU seconds."""
+    start = time.process_time()
+    value = solve_prox(problem, [alpha], tol=tol).objectives[0]
+    return value, time.process_time() - start
 
 
 def whole_table(data, problem, of_one):
