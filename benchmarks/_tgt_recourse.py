@@ -102,7 +102,8 @@ class Case:
         result = explainer.fit(self.X_train).explain(self.X)
         seconds = time.process_time() - start
         accepted = result.status == "found"
-        accepted[accepted] = self.model.predict(result.X_cf[accepted]) == self.favourable
+        if accepted.any():
+            accepted[accepted] = self.model.predict(result.X_cf[accepted]) == self.favourable
         before, after = self.X[accepted], result.X_cf[accepted]
         changed = (before != after) & ~(before.isna() & after.isna())
         costs = np.full(len(accepted), np.nan)
@@ -110,8 +111,8 @@ class Case:
             costs[accepted] = explainer.feature_space_.cost(before, after)
         return {
             "effectiveness": accepted.mean(),
-            "cost": np.nanmean(costs) if accepted.any() else np.nan,
-            "changes": changed.sum(axis=1).mean(),
+            "cost": mean_of(costs),
+            "changes": mean_of(changed.sum(axis=1)),
             "violations": count_violations(before, after, self.space, self.X_train),
             "seconds": seconds,
             "costs": costs,
@@ -125,6 +126,13 @@ class Case:
         print(f"| {self.name} | {len(self.X)} | {what} | {' | '.join(cells)} |", flush=True)
 
 
+def mean_of(values):
+    """Mean of what there is; NaN of nothing."""
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    return values.mean() if len(values) else np.nan
+
+
 def judge(case, told):
     """Print what a step of its own brings, and whether a rule is broken."""
     for what in METHODS:
@@ -135,7 +143,7 @@ def judge(case, told):
     shares = tgt["effectiveness"], dbm["effectiveness"]
     verdict(shares[0] >= shares[1], f"{case}: TGT accepted, DBM: {shares[0]:.3f}, {shares[1]:.3f}")
     both = np.isfinite(tgt["costs"]) & np.isfinite(dbm["costs"])
-    costs = tgt["costs"][both].mean(), dbm["costs"][both].mean()
+    costs = mean_of(tgt["costs"][both]), mean_of(dbm["costs"][both])
     asked = f"{case}: mean cost of the {both.sum()} rows accepted by both, row, TGT and DBM"
     verdict(costs[0] <= costs[1], f"{asked}: {costs[0]:.3f}, {costs[1]:.3f}")
     broken = sum(numbers["violations"] for numbers in told.values())
