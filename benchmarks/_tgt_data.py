@@ -63,7 +63,7 @@ def load(name):
     n_features = stored["X"].shape[1]
     names = stored.get("feature_names", [f"x{j + 1}" for j in range(n_features)])
     net = net_of(stored, activation)
-    return Groups(name, stored["X"], groups, net, float(stored["eps"]), list(names), stored)
+    return Groups(name, stored["X"], groups, net, float(stored["eps"]), np.array(names).tolist(), stored)
 
 
 def net_of(stored, activation):
