@@ -61,9 +61,10 @@ def load(name):
     groups = stored["labels" if "labels" in stored else "group"].astype(int)
     activation = nn.LeakyReLU(0.2) if name == "synthetic" else nn.ELU()
     n_features = stored["X"].shape[1]
-    names = stored.get("feature_names", [f"x{j + 1}" for j in range(n_features)])
+    numbered = [f"x{j + 1}" for j in range(n_features)]
+    names = np.array(stored.get("feature_names", numbered)).tolist()
     net = net_of(stored, activation)
-    return Groups(name, stored["X"], groups, net, float(stored["eps"]), np.array(names).tolist(), stored)
+    return Groups(name, stored["X"], groups, net, float(stored["eps"]), names, stored)
 
 
 def net_of(stored, activation):
