@@ -164,8 +164,8 @@ reference_group, magnitude, eps : object
 
     def _read_representation(self, Z, oracle):
         """The representation, as a map of encoded rows with or without gaps, and its values."""
-        typical = self._typical(Z)
-        filled = np.where(np.isnan(Z), typical, Z)
+        typical, has_gaps = self._typical(Z), np.isnan(Z).any()
+        filled = np.where(np.isnan(Z), typical, Z) if has_gaps else Z
         if self.representation is None and oracle is not None:
             represent = MarginMap(oracle, filled)
             values = represent.values(filled)
@@ -174,7 +174,7 @@ reference_group, magnitude, eps : object
             represent, values = read_representation(
                 self.representation, filled, self.feature_space_, random_state=seed
             )
-        return (FilledMap(represent, typical) if np.isnan(Z).any() else represent), values
+        return (FilledMap(represent, typical) if has_gaps else represent), values
 
     def _typical(self, Z):
         """What stands for missing values: medians, and the commonest categories."""
@@ -232,9 +232,11 @@ reference_group, magnitude, eps : object
         free = ~constraints.frozen
         free[constraints.categorical] = False  # no category lies between two others
         target = None if self._target_code == OTHER else self._target_code
-        filled = np.where(np.isnan(Z), self._typical(Z), Z)
+        if np.isnan(Z).any():
+            Z = np.where(np.isnan(Z), self._typical(Z), Z)
+        Z = Z if np.all(units == 1) else Z / units
         return GroupTask(
-            in_units(self._represent, units), filled / units, labels, represented,
+            in_units(self._represent, units), Z, labels, represented,
             self.eps_, self.loss, target, free, _if_any(constraints.direction),
             tuple(constraints.categorical),
         )  # fmt: skip

@@ -19,7 +19,7 @@ from scipy.special import expit
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
-from skcf._representations import BATCH_ELEMENTS
+from skcf._representations import BATCH_ELEMENTS, front_of
 from skcf.group._sparsify import check_sparsity, supports
 
 __all__ = ["GroupScore", "MetricRun", "solve_metric"]
@@ -67,6 +67,7 @@ class GroupScore:
         self.representation, self.pairs, self.eps = representation, pairs, float(eps)
         self.members, self.represented, self.balance = members, represented, balance
         self.shares = np.array([2 * balance, 2 * (1 - balance)])
+        self._members_behind = None
 
     def weighing(self, balance):
         """The same with another share of correctness."""
@@ -94,11 +95,25 @@ class GroupScore:
             The pairs' translations.
         """
         correct, covered = np.empty((2, len(self.pairs)))
+        hidden, steps, rest = self._behind_the_front(deltas)
         for p, (i, j) in enumerate(zip(self.pairs.source, self.pairs.end, strict=True)):
-            moved = self.representation.values(self.members[i] + deltas[p])
+            moved = rest.values(hidden[i] + steps[p])
             correct[p] = np.mean(_nearest(moved, self.represented[j]) <= self.eps)
             covered[p] = np.mean(_nearest(self.represented[j], moved) <= self.eps)
         return np.stack([correct, covered])
+
+    def _behind_the_front(self, deltas):
+        """Rows and translations after an affine first layer of r, and what is left of it."""
+        slope, intercept, rest = front_of(self.representation)
+        if slope is None:
+            return self.members, deltas, rest
+        return self._hidden(slope, intercept), deltas @ slope, rest
+
+    def _hidden(self, slope, intercept):
+        """The rows after the first layer; made once for all pairs and translations."""
+        if self._members_behind is None:
+            self._members_behind = [rows @ slope + intercept for rows in self.members]
+        return self._members_behind
 
     def total(self, deltas):
         """Weighted mean over the pairs of correctness plus coverage."""

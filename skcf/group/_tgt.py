@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from skcf._compat import Interval, StrOptions
 from skcf.group._base import BaseGroupExplainer
 from skcf.group._coordinate import is_affine, solve_coordinate
-from skcf.group._metric import solve_metric
+from skcf.group._metric import MOST_ROWS, solve_metric
 from skcf.group._problem import LOSSES
 from skcf.group._prox import Path, certificates, solve_prox
 from skcf.group._selection import select_supports
@@ -21,6 +21,9 @@ __all__ = ["TGTExplainer"]
 
 SMALLEST = 1e-3
 """The last alpha of a path, as a share of the first, which allows no change at all."""
+
+PRECISE = 1e-4
+"""By how much coordinate descent, of which steps are cheap, stops later than "prox"."""
 
 SOLVERS = ("auto", "prox", "coordinate", "stochastic", "metric")
 
@@ -110,7 +113,8 @@ class TGTExplainer(BaseGroupExplainer):
     translations_ : ndarray of float64, shape (n_groups, n_features)
         t of each group, from the reference, before any feature is dropped.
     alpha_ : float
-        The weight that was chosen; NaN for "metric".
+        The weight that was chosen; NaN for "metric", and where the representation is constant in
+        steps and no translation is as correct as the difference between the means, which is taken.
     alphas_ : ndarray of float64, shape (n_alphas,)
         Those that were tried.
     objective_, optimality_ : float
@@ -243,6 +247,9 @@ class TGTExplainer(BaseGroupExplainer):
             return self._climbed(task, random)
         path = self._path(task.problem, self.alphas_, random)
         a = self._chosen(task, path, random)
+        dbm = task.problem.difference_between_means()
+        if not task.representation.is_smooth and self._is_better(task, dbm, path.translations[a]):
+            return self._fallen_back(dbm)
         self.alpha_, self.objective_ = float(self.alphas_[a]), float(path.objectives[a])
         self.optimality_, self.n_steps_ = float(path.certificates[a]), int(path.n_iter[a])
         if task.representation.is_smooth and self.solver_ != "stochastic":
@@ -283,10 +290,16 @@ class TGTExplainer(BaseGroupExplainer):
         """Translations for each alpha, with what tells how good they are."""
         if self.solver_ == "stochastic":
             return self._stochastic_path(problem, alphas, random)
+        options, starts = {"max_iter": self.max_steps, "tol": self.tol}, None
         can_descend = self.loss == "mean" and is_affine(problem.representation)
         if self.solver_ == "coordinate" or (self.solver_ == "metric" and can_descend):
-            return solve_coordinate(problem, alphas, max_iter=self.max_steps, tol=self.tol)
-        return solve_prox(problem, alphas, max_iter=self.max_steps, tol=self.tol)
+            path = solve_coordinate(
+                problem, alphas, max_iter=self.max_steps, tol=PRECISE * self.tol
+            )
+            if (path.certificates <= self.tol).all():
+                return path
+            starts = path.translations  # it came to rest on the way
+        return solve_prox(problem, alphas, starts=starts, **options)
 
     def _stochastic_path(self, problem, alphas, random):
         """The published algorithm, once for each alpha."""
@@ -303,21 +316,31 @@ class TGTExplainer(BaseGroupExplainer):
         if len(self.alphas_) == 1:
             return 0
         if self.selection == "train":
-            return self._best(task, path.translations)
+            return self._best(task, path.translations, random)
         learned, held_out = _halves(task.labels, random)
         of_half = self._path(task.of_rows(learned).problem, self.alphas_, random)
-        return self._best(task.of_rows(held_out), of_half.translations)
+        return self._best(task.of_rows(held_out), of_half.translations, random)
 
-    def _best(self, task, translations):
+    def _best(self, task, translations, random):
         """The most correctness, then coverage, of what is kept of the translations."""
-        pairs, told = task.problem.pairs, []
+        pairs, score, told = task.problem.pairs, task.score.sampled(MOST_ROWS, random), []
         for T in translations:
             deltas = sparsified(T, self.n_features_to_change, self.support, pairs)
-            correct, covered = task.score.of_each(deltas[pairs.source, pairs.end])
+            correct, covered = score.of_each(deltas[pairs.source, pairs.end])
             told.append((pairs.weights @ correct, pairs.weights @ covered))
         if not np.any(told):
             return len(told) - 1  # nothing arrives: what leads furthest
         return max(range(len(told)), key=lambda a: (*told[a], -a))
+
+    def _is_better(self, task, dbm, found):
+        """Whether the difference between the means is more correct."""
+        return self._best(task, np.stack([dbm, found]), check_random_state(0)) == 0
+
+    def _fallen_back(self, dbm):
+        """The difference between the means, for a map that has no slopes to follow."""
+        self.alpha_ = self.objective_ = self.optimality_ = np.nan
+        self.n_steps_ = 0
+        return dbm
 
     def _climbed(self, task, random):
         """Translations of the largest correctness plus coverage that was found."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skcf.space._containers import BACKENDS, Table, side_by_side
+from skcf.space._containers import BACKENDS, Table
 from skcf.space._features import check_no_infinity
 
 __all__ = ["Decoder", "Encoding"]
@@ -61,11 +61,10 @@ class Encoding:
         if origin is not None and rows is None:
             rows = np.arange(table.n_rows)
         unseen = [None] * len(self.features) if unseen is None else unseen
-        columns = [
-            feature.encode(table, origin, rows, codes)
-            for feature, codes in zip(self.features, unseen, strict=True)
-        ]
-        return side_by_side(columns)
+        Z = np.empty((table.n_rows, len(self.features)))
+        for j, (feature, codes) in enumerate(zip(self.features, unseen, strict=True)):
+            Z[:, j] = feature.encode(table, origin, rows, codes)
+        return Z
 
     def as_floats(self, table):
         """Write rows with one float column for each input column.
