@@ -72,6 +72,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         "estimator",
     )  # which clones keep fitted: they are explained, not trained
     _surrogate_options: dict = {}  # of gradient boosting
+    _use_of_y = "a surrogate is trained on y"  # where there is no estimator
 
     @abstractmethod
     def _learn(self, Z, labels, oracle, sample_weight):
@@ -183,7 +184,7 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             if self.estimator is None:
                 raise ValueError(
                     f"This {type(self).__name__} estimator requires y to be passed, but the target "
-                    "y is None: without an estimator to explain, a surrogate is trained on y."
+                    f"y is None: without an estimator to explain, {self._use_of_y}."
                 )
             return None
         y = check_y(y, estimator=self)

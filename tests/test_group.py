@@ -12,6 +12,7 @@ from sklearn.datasets import load_iris, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -492,3 +493,46 @@ def test_some_change_is_proposed_even_where_none_arrives():
     assert not np.nansum(explainer.correctness_)
     assert explainer.alpha_ == explainer.alphas_[-1]
     assert explainer.translations_.any()
+
+
+def test_groups_must_come_from_somewhere():
+    with pytest.raises(ValueError, match="without an estimator to explain, y holds the groups"):
+        TGTExplainer().fit(blobs()[0])
+
+
+def test_descent_that_comes_to_rest_on_the_way_is_gone_on_with():
+    X, y = load_iris(return_X_y=True)
+    copy = X[y == 0] - [0, 0.4 * np.ptp(X[:, 1]), 0, 0]
+    pca = PCA(2).fit(X)
+    X, y = np.vstack([X, copy]), np.r_[y, np.full(50, 3)]
+    for alpha in (0.01, 0.05, 0.2):
+        found = TGTExplainer(pca, alpha=alpha).fit(X, y)
+        other = TGTExplainer(pca, alpha=alpha, solver="prox", tol=1e-7, max_steps=5000).fit(X, y)
+        assert found.objective_ <= other.objective_ * (1 + 1e-4)
+
+
+def test_the_difference_between_means_stands_in_where_nothing_has_slopes():
+    X, y = blobs(2, seed=4)
+    model = make_pipeline(StandardScaler(), KNeighborsClassifier(1)).fit(X, y)
+    explainer = TGTExplainer(estimator=model, n_alphas=3).fit(X)
+    means = DBMExplainer(estimator=model).fit(X)
+    assert np.nansum(explainer.correctness_) >= np.nansum(means.correctness_)
+
+
+def test_wide_groups_are_judged_behind_the_first_layer_alike():
+    X, y = blobs(3)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = torch.nn.Linear(5, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2)
+    net = torch.nn.Sequential(*layers).double()
+    explainer = TGTExplainer(net, n_alphas=3, tol=1e-2).fit(X, y)
+    deltas = pairwise(explainer)
+
+    def represent(rows):
+        with torch.no_grad():
+            return net(torch.from_numpy(np.asarray(rows))).numpy()
+
+    told = group_correctness(
+        X, y, deltas, eps=explainer.eps_, representation=represent, average=None
+    )
+    assert_allclose(explainer.correctness_, told)

@@ -18,6 +18,7 @@ from skcf._representations import (
     ScaledMap,
     SimultaneousMap,
     front_of,
+    in_units,
     read_representation,
     resolution_of,
 )
@@ -186,7 +187,52 @@ def test_categories_are_refused():
     X = pd.DataFrame({"a": [1.0, 2.0, 3.0], "job": ["x", "y", "x"]})
     space = FeatureSpace().fit(X)
     with pytest.raises(ValueError, match=r"representation takes rows of numbers.*encode them"):
-        read_representation(None, np.zeros((3, 2)), space)
+        read_representation(lambda Z: Z, np.zeros((3, 2)), space)
+
+
+def test_without_a_representation_categories_are_left_out():
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"job": ["x", "y", "x"], "a": [1.0, 2.0, 5.0]})
+    space = FeatureSpace().fit(X)
+    Z = np.array([[0.0, 1.0], [1.0, 2.0], [0.0, 5.0]])
+    found, values = read_representation(None, Z, space)
+    assert_allclose(values, Z[:, 1:] / 4)
+    assert_allclose(found.pullback(Z, np.ones((3, 1))), [[0.0, 0.25]] * 3)
+
+
+def test_a_transformer_that_encodes_categories_is_asked_about_rows_as_they_came():
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"job": ["x", "y", "x"], "n": [1, 2, 5]})
+
+    class Encoder:
+        feature_names_in_ = np.array(["job", "n"], dtype=object)
+
+        def transform(self, rows):
+            assert list(rows) == ["job", "n"]
+            return np.column_stack([rows["job"] == "y", rows["n"] ** 2.0])
+
+    space = FeatureSpace().fit(X)
+    Z = space.transform(X)
+    found, values = read_representation(Encoder(), Z, space)
+    assert_allclose(values, [[0, 1], [1, 4], [0, 25]])
+    halves = Z + [0, 0.5]  # whole numbers are not cut
+    assert_allclose(found.values(halves)[:, 1], [2.25, 6.25, 30.25])
+    assert_allclose(found.pullback(Z, np.ones((3, 2))), [[0, 2], [0, 4], [0, 10]], atol=1e-6)
+
+
+def test_maps_in_other_units():
+    X = rows()
+    scale = np.array([2.0, 0.5, 3.0, 1.0])[: X.shape[1]]
+    found, _ = read(lambda Z: np.tanh(Z[:, :2]), X)
+    other = in_units(found, scale)
+    V = np.ones((len(X), 2))
+    assert_allclose(other.values(X / scale), found.values(X))
+    assert_allclose(other.pullback(X / scale, V), found.pullback(X, V) * scale)
+    straight, _ = read(lambda Z: Z[:, :2] - Z[:, 1:3], X)
+    affine = in_units(straight, scale)
+    assert type(affine) is type(straight)
+    assert_allclose(affine.values(X / scale), straight.values(X), atol=1e-9)
+    assert in_units(found, np.ones(len(scale))) is found
 
 
 def test_what_cannot_be_called_is_refused():

@@ -52,6 +52,7 @@ reference_group, magnitude, eps : object
     }
     _result_type = GroupResult
     _shared_parameters = ("estimator", "representation")
+    _use_of_y = "y holds the groups"
     loss = "mean"
 
     def __init__(

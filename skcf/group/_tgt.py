@@ -360,7 +360,7 @@ class TGTExplainer(BaseGroupExplainer):
                 f"solver={self.solver_!r} stopped at an optimality of {self.optimality_:.1e}, "
                 f"above tol={self.tol}: raise max_steps={self.max_steps}, or tol.",
                 ConvergenceWarning,
-                stacklevel=6,
+                stacklevel=8,
             )
 
 
