@@ -574,7 +574,12 @@ def test_last_resort_of_the_path():
     expected = by_hand(explainer, X, result.X_cf, explainer.beta)
     assert_allclose(result.elastic_net[stranded], expected[stranded])
     nearest = NearestExplainer(model, target_class="yes", feature_space=space, refine=False)
-    assert_array_equal(result.status, explained(nearest.fit(X), X).status)
+    of_nearest = explained(nearest.fit(X), X).status
+    # far prototypes may yet be valid once they are made allowed
+    more = result.status != of_nearest
+    assert set(result.status[more]) <= {"found"}
+    assert set(of_nearest[more]) <= {"infeasible"}
+    assert more.sum() < 0.05 * len(X)
 
 
 # ----------------------------------------------------------------- same again, containers, pickling
