@@ -965,3 +965,27 @@ def test_choice_does_not_depend_on_the_order_of_candidates(seed):
         first = choose(of, cost, remoteness, select, 5)
         second = choose(of[order], cost[order], remoteness[order], select, 5)
         assert_array_equal(np.where(second >= 0, order[second], -1), first)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3])
+def test_paths_that_a_rival_has_beaten_are_left_without_losing_the_cheapest(beta):
+    X, y, model = iris()
+    rows = np.repeat(np.flatnonzero(y == 0)[:20], 12)
+    endpoint = X[np.tile(np.flatnonzero(y == 2)[:12], 20)]
+    some = problem(model, X)
+    place, code = some.axes.place(endpoint), np.full(len(rows), 2)
+    pairs = Pairs(some.axes, some.oracle, X[rows], rows, code, place, 1e-4, beta)
+    rivals = np.repeat(np.arange(20), 12)
+    whole, valid = follow_path(pairs, endpoint)
+    n_whole = pairs.oracle.n_rows
+    left, also = follow_path(pairs, endpoint, rivals)
+    assert pairs.oracle.n_rows - n_whole < 0.8 * n_whole
+    assert_array_equal(also, valid)
+    assert valid.reshape(20, 12).any(axis=1).all()
+    cost_whole, cost_left = (
+        np.where(valid, pairs.elastic_net(found), np.inf).reshape(20, 12) for found in (whole, left)
+    )
+    assert np.all(cost_left >= cost_whole - 1e-12)
+    assert_allclose(cost_left.min(axis=1), cost_whole.min(axis=1), rtol=1e-12)
+    best = cost_whole.argmin(axis=1) + 12 * np.arange(20)
+    assert_allclose(left[best], whole[best], rtol=1e-12)

@@ -364,3 +364,21 @@ def test_a_threshold_on_a_net():
     net = make_pipeline(StandardScaler(), MLPClassifier((6,), max_iter=80, random_state=0))
     model = FixedThresholdClassifier(net, threshold=0.7, pos_label="yes").fit(X, y)
     assert_same_margins(model, X, kind=NetShortcut)
+
+
+def test_a_net_whose_probabilities_round_to_one_is_known_all_the_same():
+    X, y = mixed_population(300, missing=False)
+    X = X[NUMBERS] * 1e3  # logits of some hundred
+    y = X["income"] > X["income"].median()
+    net = MLPClassifier((4,), max_iter=20, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net.fit(X.to_numpy(), y)
+    short, full = oracles(net, X.to_numpy())
+    assert isinstance(short.reader.shortcut, NetShortcut)
+    Z, rows, target = short.encoded, np.arange(len(X)), np.ones(len(X), dtype=int)
+    ours, theirs = short.margin(Z, rows, target), full.margin(Z, rows, target)
+    assert np.abs(ours).max() > 40  # further than logarithms of rounded probabilities tell
+    told = np.abs(theirs) < 15
+    assert_allclose(ours[told], theirs[told], rtol=1e-6)
+    assert_array_equal(ours > 0, theirs > 0)
