@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.compose import make_column_transformer
-from sklearn.datasets import load_iris, make_blobs
+from sklearn.datasets import load_iris, load_wine, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -201,6 +201,19 @@ def test_metric_solver_is_no_worse_than_the_path():
             ).fit(X, y)
             totals.append(np.nanmean(explainer.correctness_) + np.nanmean(explainer.coverage_))
         assert totals[1] >= totals[0] - 1e-12
+
+
+@pytest.mark.parametrize("target", ["other", 1])
+def test_metric_solver_changes_no_feature_by_more_than_its_range(target):
+    X, _ = load_wine(return_X_y=True)
+    represent = make_pipeline(StandardScaler(), PCA(5)).fit(X)
+    y = KMeans(3, n_init=3, random_state=0).fit_predict(represent.transform(X))
+    options = {"n_features_to_change": 3, "support": "shared", "target_class": target}
+    explainer = TGTExplainer(represent, solver="metric", alpha=100.0, random_state=0, **options)
+    deltas = pairwise(explainer.fit(X, y))
+    deltas = deltas if target == "other" else deltas[:, target]  # those that are sought
+    assert np.all(np.abs(deltas) <= np.ptp(X, axis=0) * (1 + 1e-9))
+    assert np.nanmean(explainer.correctness_) > 0.5
 
 
 def test_selection_on_the_other_half_is_reproduced_to_the_bit():

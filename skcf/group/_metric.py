@@ -220,8 +220,9 @@ def solve_metric(
 
     Adam on the groups' translations, the sigmoids becoming steeper. The k largest changes are
     chosen anew in each forward pass; the gradient passes through the choice as it is [2]_, so
-    that a feature that is left out can come in. The iterate with the largest total is kept, not
-    smoothed.
+    that a feature that is left out can come in. Nothing in what is climbed holds changes in check,
+    so none may be larger than the range of its feature. The iterate with the largest total is kept,
+    not smoothed.
 
     Cost: for each step and each start the representation of each row moved to each other group,
     there and back, and the distances between all rows of different groups.
@@ -248,12 +249,13 @@ def solve_metric(
     Returns
     -------
     MetricRun
-        Whose total is no less than that of any of the starts, truncated.
+        Whose total is no less than that of any of the starts, within the ranges and truncated.
     """
     k = problem.means.shape[1] if k is None else k
     check_sparsity(k, problem.means.shape[1], support)
     starts = np.concatenate([starts, problem.difference_between_means()[None]])
     climb = _Climb(problem, score.sampled(MOST_ROWS, random_state), k, support)
+    starts = climb.within(starts)
     chosen = starts[climb.promising(starts)[:n_starts]]
     candidates = np.concatenate([starts, climb.run(chosen, max_iter)])
     exact = [score.total(climb.truncated(T)) for T in candidates]
@@ -266,7 +268,8 @@ class _Climb:
 
     def __init__(self, problem, score, k, support):
         self.problem, self.score, self.k, self.support = problem, score, k, support
-        spread = np.concatenate(score.members).std(axis=0)
+        rows = np.concatenate(score.members)
+        self.reach, spread = np.ptp(rows, axis=0), rows.std(axis=0)
         self.unit = np.where(spread > 0, spread, 1.0) * problem.free
 
     def truncated(self, T):
@@ -301,5 +304,13 @@ class _Climb:
                 np.sqrt(second / (1 - 0.99 ** (n + 1))) + ADAM_EPS
             )
             rate = LEARNING_RATE * (1 - n / max_iter)
-            T = self.problem.penalty.feasible(T + rate * self.unit * step)
+            T = self.within(self.problem.penalty.feasible(T + rate * self.unit * step))
         return best
+
+    def within(self, T):
+        """The nearest translations whose changes are no larger than the ranges of the features."""
+        target = self.problem.pairs.target
+        if target is not None:
+            return np.clip(T - T[..., target, None, :], -self.reach, self.reach)
+        centre = (T.max(axis=-2, keepdims=True) + T.min(axis=-2, keepdims=True)) / 2
+        return np.clip(T, centre - self.reach / 2, centre + self.reach / 2)
