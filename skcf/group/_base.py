@@ -120,8 +120,10 @@ reference_group, magnitude, eps : object
 
         Returns
         -------
-        ndarray of float64, shape (n_groups, n_features)
+        T : ndarray of float64, shape (n_groups, n_features)
             t of each group, relative to any reference: ``delta_ij = t_j - t_i``.
+        deltas : ndarray of float64, shape (n_groups, n_groups, n_features)
+            What is kept of these, from i to j at [i, j].
         """
 
     def _fit(self, X, y, sample_weight=None):
@@ -204,8 +206,7 @@ reference_group, magnitude, eps : object
             groups = [represented[labels == code] for code in range(len(self.classes_))]
             self.eps_ = radius_of(groups) if self.eps is None else float(self.eps)
         task = self._task(Z, labels, represented)
-        T = self._translate(task)
-        deltas = sparsified(T, self.n_features_to_change, self.support, task.problem.pairs)
+        T, deltas = self._translate(task)
         self._describe(task, deltas)
         units = self._units()
         self.translations_, self._deltas = (T - T[reference]) * units, deltas * units
@@ -241,6 +242,10 @@ reference_group, magnitude, eps : object
             self.eps_, self.loss, target, free, _if_any(constraints.direction),
             tuple(constraints.categorical),
         )  # fmt: skip
+
+    def _kept(self, problem, translations):
+        """What is kept of translations of shape (n, n_groups, n_features), for each pair."""
+        return sparsified(translations, self.n_features_to_change, self.support, problem.pairs)
 
     def _units(self):
         """Steps that cost 1 each: in these translations are sought, and compared."""

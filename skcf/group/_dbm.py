@@ -45,4 +45,5 @@ feature_space_, n_features_in_, feature_names_in_ : object
     """
 
     def _translate(self, task):
-        return task.problem.difference_between_means()
+        T = task.problem.difference_between_means()
+        return T, self._kept(task.problem, T)
