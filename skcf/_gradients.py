@@ -126,7 +126,18 @@ class Gradients:
         return margin, grad, swaps
 
 
-class LinearModel:
+class _PulledBack:
+    """A model in float64 whose gradients are had by going back from its scores."""
+
+    offset = 0.0
+    eps = float(np.finfo(np.float64).eps)
+
+    def margin_and_grad(self, x, target, probabilities=False):
+        """Margins, and their gradients by what enters."""
+        return self.pulled_back(x, partial(_lead_of, target=target, probabilities=probabilities))
+
+
+class LinearModel(_PulledBack):
     """Scores that are linear in what enters; their gradients are their coefficients.
 
     Parameters
@@ -144,9 +155,6 @@ class LinearModel:
         Relative spacing of the floats that it works with.
     """
 
-    offset = 0.0
-    eps = float(np.finfo(np.float64).eps)
-
     def __init__(self, coef, intercept):
         coef = coef.toarray() if hasattr(coef, "toarray") else np.atleast_2d(coef)
         intercept = np.broadcast_to(intercept, len(coef))
@@ -157,10 +165,6 @@ class LinearModel:
     def scores(self, x):
         """Scores of the classes, shape (n, n_classes)."""
         return x @ self.coef.T + self.intercept - self.offset
-
-    def margin_and_grad(self, x, target, probabilities=False):
-        """Margins, and their gradients by what enters."""
-        return self.pulled_back(x, partial(_lead_of, target=target, probabilities=probabilities))
 
     def pulled_back(self, x, weigh):
         """What a function makes of the scores, and its gradients by what enters.
@@ -176,7 +180,7 @@ class LinearModel:
         return values, weight @ self.coef
 
 
-class NetModel:
+class NetModel(_PulledBack):
     """Scores of scikit-learn's MLP, with gradients by going back through its layers.
 
     Its log-odds are what stands before the last nonlinearity.
@@ -195,9 +199,6 @@ class NetModel:
     eps : float
         Relative spacing of the floats that it works with.
     """
-
-    offset = 0.0
-    eps = float(np.finfo(np.float64).eps)
 
     def __init__(self, coefs, intercepts, activation):
         self.layers = list(zip(coefs, intercepts, strict=True))
@@ -227,10 +228,6 @@ class NetModel:
         for coef, intercept in layers:
             outputs.append(activate(outputs[-1]) @ coef + intercept)
         return outputs
-
-    def margin_and_grad(self, x, target, probabilities=False):
-        """Margins, and their gradients by what enters."""
-        return self.pulled_back(x, partial(_lead_of, target=target, probabilities=probabilities))
 
     def pulled_back(self, x, weigh):
         """As `LinearModel.pulled_back`."""

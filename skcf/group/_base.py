@@ -167,7 +167,8 @@ reference_group, magnitude, eps : object
 
     def _read_representation(self, Z, oracle):
         """The representation, as a map of encoded rows with or without gaps, and its values."""
-        typical, has_gaps = self._typical(Z), np.isnan(Z).any()
+        has_gaps = np.isnan(Z).any()
+        typical = self._typical(Z) if has_gaps else None
         filled = np.where(np.isnan(Z), typical, Z) if has_gaps else Z
         if self.representation is None and oracle is not None:
             represent = MarginMap(oracle, filled)

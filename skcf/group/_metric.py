@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import expit
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
+from skcf._neighbours import nearest_distances
 from skcf._representations import BATCH_ELEMENTS, front_of
 from skcf.group._sparsify import check_sparsity, supports
 
@@ -98,8 +98,8 @@ class GroupScore:
         hidden, steps, rest = self._behind_the_front(deltas)
         for p, (i, j) in enumerate(zip(self.pairs.source, self.pairs.end, strict=True)):
             moved = rest.values(hidden[i] + steps[p])
-            correct[p] = np.mean(_nearest(moved, self.represented[j]) <= self.eps)
-            covered[p] = np.mean(_nearest(self.represented[j], moved) <= self.eps)
+            correct[p] = np.mean(nearest_distances(moved, self.represented[j]) <= self.eps)
+            covered[p] = np.mean(nearest_distances(self.represented[j], moved) <= self.eps)
         return np.stack([correct, covered])
 
     def _behind_the_front(self, deltas):
@@ -168,11 +168,6 @@ def _pulled_back(representation, Z, slopes):
     if Z.size > BATCH_ELEMENTS:
         return representation.pullback(Z, slopes(representation.values(Z)))
     return representation.residual_pullback(Z, lambda values, _: slopes(values))[1]
-
-
-def _nearest(points, others):
-    """Distance of each point to the nearest of the others."""
-    return NearestNeighbors(n_neighbors=1).fit(others).kneighbors(points)[0][:, 0]
 
 
 def _reached(moved, there, score, width):
@@ -255,7 +250,7 @@ def solve_metric(
     check_sparsity(k, problem.means.shape[1], support)
     starts = np.concatenate([starts, problem.difference_between_means()[None]])
     climb = _Climb(problem, score.sampled(MOST_ROWS, random_state), k, support)
-    starts = climb.within(starts)
+    starts = problem.pairs.within(starts, climb.reach)
     chosen = starts[climb.promising(starts)[:n_starts]]
     candidates = np.concatenate([starts, climb.run(chosen, max_iter)])
     exact = [score.total(climb.truncated(T)) for T in candidates]
@@ -304,13 +299,6 @@ class _Climb:
                 np.sqrt(second / (1 - 0.99 ** (n + 1))) + ADAM_EPS
             )
             rate = LEARNING_RATE * (1 - n / max_iter)
-            T = self.within(self.problem.penalty.feasible(T + rate * self.unit * step))
+            T = self.problem.penalty.feasible(T + rate * self.unit * step)
+            T = self.problem.pairs.within(T, self.reach)
         return best
-
-    def within(self, T):
-        """The nearest translations whose changes are no larger than the ranges of the features."""
-        target = self.problem.pairs.target
-        if target is not None:
-            return np.clip(T - T[..., target, None, :], -self.reach, self.reach)
-        centre = (T.max(axis=-2, keepdims=True) + T.min(axis=-2, keepdims=True)) / 2
-        return np.clip(T, centre - self.reach / 2, centre + self.reach / 2)

@@ -48,6 +48,16 @@ class Pairs:
             incidence[self.end, at] = 1
         return incidence @ G
 
+    def within(self, T, reach):
+        """Translations with no pair's larger than a reach; of shape (..., n_groups, n_features).
+
+        Groups are brought to the middle of the outermost ones, or to the target.
+        """
+        if self.target is not None:
+            return np.clip(T - T[..., self.target, None, :], -reach, reach)
+        centre = (T.max(axis=-2, keepdims=True) + T.min(axis=-2, keepdims=True)) / 2
+        return np.clip(T, centre - reach / 2, centre + reach / 2)
+
     def curvature(self):
         """Largest eigenvalue of the sum over pairs of ``w (e_j - e_i)(e_j - e_i)'``."""
         moves = np.zeros((len(self), self.n_groups))

@@ -40,11 +40,7 @@ def refit_together(problem, translations, deltas, reach):
     # what was dropped need not be zero for a group, only alike for all of them
     starts = np.where(kept, translations, 0.0)
     T = minimise(problem, starts, 0.0, free=kept, tol=TOL).T
-    if problem.pairs.target is not None:
-        T = T - T[..., problem.pairs.target, None, :]
-        return pairwise(np.clip(T, -reach, reach))
-    centre = (T.max(axis=-2, keepdims=True) + T.min(axis=-2, keepdims=True)) / 2
-    return pairwise(np.clip(T, centre - reach / 2, centre + reach / 2))
+    return pairwise(problem.pairs.within(T, reach))
 
 
 def refit_each_pair(problem, deltas, reach):
