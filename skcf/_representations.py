@@ -185,8 +185,7 @@ def _first_layer(found):
 
 def resolution_of(found):
     """The relative rounding of a map's values."""
-    if isinstance(found, UnitsMap):
-        return resolution_of(found.inner)
+    found = _innermost(found)
     if isinstance(found, TorchMap):
         import torch
 
@@ -197,9 +196,14 @@ def resolution_of(found):
 
 def has_slopes(found):
     """Whether a map's gradients are more than differences of its values."""
+    return isinstance(_innermost(found), (DenseMap, TorchMap, AffineMap, ScaledMap))
+
+
+def _innermost(found):
+    """The map itself, of one that fills gaps or has other units."""
     while isinstance(found, FilledMap | UnitsMap):
         found = found.inner
-    return isinstance(found, (DenseMap, TorchMap, AffineMap, ScaledMap))
+    return found
 
 
 class ScaledMap(Map):

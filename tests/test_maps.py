@@ -11,7 +11,7 @@ from sklearn.preprocessing import KBinsDiscretizer
 
 from skcf import FeatureSpace
 from skcf._dense_map import DenseMap
-from skcf._maps import AffineMap, AskedMap, TorchMap
+from skcf._maps import AffineMap, AskedMap, FilledMap, TorchMap
 from skcf._representations import (
     STEP,
     WIDE_STEP,
@@ -238,3 +238,13 @@ def test_maps_in_other_units():
 def test_what_cannot_be_called_is_refused():
     with pytest.raises(TypeError, match="representation must be a torch module, a function"):
         read(3, rows())
+
+
+def test_resolution_is_that_of_the_map_behind_units_and_filled_gaps():
+    torch = pytest.importorskip("torch")
+    wrapped = TorchMap(torch.nn.Linear(4, 2))
+    single = np.finfo(np.float32).eps
+    assert resolution_of(wrapped) == single
+    filled = FilledMap(wrapped, np.zeros(4))
+    assert resolution_of(filled) == single
+    assert resolution_of(in_units(filled, np.full(4, 2.0))) == single
