@@ -1,6 +1,7 @@
 """Correctness and coverage of translations between groups, and whether they agree."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skcf import NearestExplainer, TGTExplainer
 from skcf.metrics import (
     calibrate_epsilon,
+    get_scorer,
     group_correctness,
     group_coverage,
     group_similarity,
+    make_counterfactual_scorer,
     symmetry_violation,
     transitivity_violation,
 )
@@ -407,3 +415,78 @@ def test_bad_input_of_the_others():
             violation([1.0, 2.0])
         with pytest.raises(ValueError, match="translations must have shape"):
             violation(np.zeros((2, 3, 1)))
+
+
+def in_thirds():
+    """Iris, two thirds of which a group explainer has seen, and the others."""
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    seen = np.arange(len(X)) % 3 > 0
+    return (X[seen], names[seen]), (X[~seen], names[~seen])
+
+
+def all_pairs(explainer):
+    """Its translations, from i to j at [i, j]."""
+    labels = explainer.classes_.tolist()
+    return [[explainer.translation(i, j) for j in labels] for i in labels]
+
+
+@pytest.mark.parametrize("measure", BOTH)
+def test_a_scorer_of_translations_is_the_metric_of_rows_held_out(measure):
+    (X, y), (X_new, y_new) = in_thirds()
+    pca = PCA(2).fit(X)
+    explainer = TGTExplainer(pca, n_features_to_change=1).fit(X, y)
+    told = measure(X_new, y_new, all_pairs(explainer), eps=explainer.eps_, representation=pca)
+    assert get_scorer(measure.__name__)(explainer, X_new, y_new) == told
+    assert 0 < told < 1
+    strict = make_counterfactual_scorer([partial(measure, eps=explainer.eps_ / 4)])
+    assert strict(explainer, X_new, y_new)[measure.__name__] < told
+
+
+def test_scores_of_translations_without_labels_go_by_the_groups_that_are_assigned():
+    (X, y), (X_new, y_new) = in_thirds()
+    explainer = TGTExplainer(PCA(2).fit(X), eps=0.2).fit(X, y)
+    assigned = explainer.assign(X_new)
+    assert (assigned == "").any()
+    assert (assigned != y_new).sum() > (assigned == "").sum()
+    scorer = get_scorer("group_correctness")
+    assert scorer(explainer, X_new) == scorer(explainer, X_new, assigned)
+    assert scorer(explainer, X_new) != scorer(explainer, X_new, y_new)
+
+
+def test_with_one_target_the_ways_to_it_are_scored():
+    (X, y), (X_new, y_new) = in_thirds()
+    pca = PCA(2).fit(X)
+    explainer = TGTExplainer(pca, target_class="virginica", n_features_to_change=1).fit(X, y)
+    shares = group_correctness(
+        X_new, y_new, all_pairs(explainer), eps=explainer.eps_, representation=pca, average=None
+    )
+    told = get_scorer("group_correctness")(explainer, X_new, y_new)
+    assert told == pytest.approx(shares[:2, 2].mean())
+    assert told != pytest.approx(np.nanmean(shares))
+
+
+def test_translations_of_rows_with_categories_and_gaps_are_scored_in_a_search():
+    (X, y), _ = in_thirds()
+    X = X.assign(site=pd.Categorical(np.where(np.arange(len(X)) % 2, "north", "south")))
+    X.iloc[::7, 0] = np.nan
+    plain = make_pipeline(
+        ColumnTransformer([("numbers", SimpleImputer(), list(X.columns[:4]))]), PCA(2)
+    ).fit(X)
+    search = GridSearchCV(
+        TGTExplainer(plain, n_features_to_change=2),
+        {"support": ["pair", "shared"]},
+        scoring=make_counterfactual_scorer(["group_correctness", "group_coverage", "validity"]),
+        refit="group_correctness",
+        cv=StratifiedKFold(3, shuffle=True, random_state=0),
+    ).fit(X, y)
+    for name in ("group_correctness", "group_coverage"):
+        scores = search.cv_results_[f"mean_test_{name}"]
+        assert ((scores > 0.5) & (scores <= 1)).all()
+
+
+def test_only_group_explainers_have_translations_to_score():
+    (X, y), _ = in_thirds()
+    explainer = NearestExplainer(KNeighborsClassifier().fit(X, y)).fit(X, y)
+    with pytest.raises(TypeError, match="group_correctness is a metric of group explainers"):
+        get_scorer("group_correctness")(explainer, X, y)

@@ -180,6 +180,14 @@ reference_group, magnitude, eps : object
             )
         return (FilledMap(represent, typical) if has_gaps else represent), values
 
+    def _filled(self, Z):
+        """Rows without missing values: what stood for these in fit, or would have, does."""
+        gaps = np.isnan(Z)
+        if not gaps.any():
+            return Z
+        typical = getattr(self._represent, "typical", None)
+        return np.where(gaps, self._typical(Z) if typical is None else typical, Z)
+
     def _typical(self, Z):
         """What stands for missing values: medians, and the commonest categories."""
         typical = medians(Z)
@@ -235,8 +243,7 @@ reference_group, magnitude, eps : object
         free = ~constraints.frozen
         free[constraints.categorical] = False  # no category lies between two others
         target = None if self._target_code == OTHER else self._target_code
-        if np.isnan(Z).any():
-            Z = np.where(np.isnan(Z), self._typical(Z), Z)
+        Z = self._filled(Z)
         Z = Z if np.all(units == 1) else Z / units
         return GroupTask(
             in_units(self._represent, units), Z, labels, represented,

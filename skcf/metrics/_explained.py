@@ -38,6 +38,8 @@ class Explained:
         Real rows, as the explainer takes them; None: the rows that were explained.
     given_labels : array-like or None
         Their labels; None: the classifier is asked.
+    given_groups : array-like or None
+        The groups of the rows that were explained; None: the explainer is asked.
     """
 
     explainer: BaseCounterfactual
@@ -45,6 +47,7 @@ class Explained:
     given_space: Any = None
     given_rows: Any = None
     given_labels: Any = None
+    given_groups: Any = None
 
     @property
     def estimator(self):
@@ -63,7 +66,7 @@ class Explained:
         """Real rows."""
         if self.given_rows is not None:
             return self.given_rows
-        return self._one_a_row(self.result.X)
+        return self.rows
 
     @cached_property
     def y_reference(self):
@@ -73,6 +76,18 @@ class Explained:
         if self.given_rows is None:
             return self.result.y[self.result.rank == 0]
         return predicted(self.explainer, self.given_rows)
+
+    @property
+    def rows(self):
+        """The rows that were explained, each once."""
+        return self._one_a_row(self.result.X)
+
+    @property
+    def groups(self):
+        """Their groups."""
+        if self.given_groups is not None:
+            return np.asarray(self.given_groups)
+        return self.result.y[self.result.rank == 0]
 
     @cached_property
     def feature_space(self):
@@ -133,7 +148,9 @@ def check_measure(metrics, feature_space, n_counterfactuals):
         )
 
 
-def explained(estimator, X, *, feature_space=None, reference=None, y_reference=None, several=1):
+def explained(
+    estimator, X, y=None, *, feature_space=None, reference=None, y_reference=None, several=1
+):
     """Ask an explainer, once, for counterfactuals.
 
     Parameters
@@ -143,6 +160,8 @@ def explained(estimator, X, *, feature_space=None, reference=None, y_reference=N
         first; or a search over one of these, whose best estimator is taken.
     X : array-like or DataFrame
         Rows, as `estimator` takes them.
+    y : array-like of shape (n_rows,), default=None
+        Their groups, for metrics of groups.
     feature_space, reference, y_reference : object
         See `Explained`; the reference goes through the Pipeline's other steps too.
     several : int, default=1
@@ -155,7 +174,7 @@ def explained(estimator, X, *, feature_space=None, reference=None, y_reference=N
     before, explainer = last_step(estimator)
     result = quietly(explainer, before(X), several)
     rows = None if reference is None else before(reference)
-    return Explained(explainer, result, feature_space, rows, y_reference)
+    return Explained(explainer, result, feature_space, rows, y_reference, y)
 
 
 def last_step(estimator):

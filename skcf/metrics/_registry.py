@@ -7,6 +7,8 @@ from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any
 
+from skcf.metrics._explained_groups import share_of_groups
+
 __all__ = ["METRICS", "Metric", "metric_of", "read_metrics"]
 
 BETTER_IF_GREATER = {
@@ -38,6 +40,8 @@ BETTER_IF_GREATER = {
     "im2": False,
     "reconstruction_error": False,
     "robustness": True,
+    "group_correctness": True,
+    "group_coverage": True,
 }
 """Functions of `skcf.metrics` that are about the counterfactuals of one explainer."""
 
@@ -55,6 +59,9 @@ METRICS = (*(name for name in BETTER_IF_GREATER if name not in NEED_MORE), *VARI
 """Names that stand for a metric with nothing to be set."""
 
 OF_SEVERAL = ("pairwise_diversity", "dpp_diversity")
+OF_GROUPS = ("group_correctness", "group_coverage")
+"""Those of the translations of groups, which only group explainers have."""
+
 INPUTS = ("estimator", "target_class", "reference", "y_reference", "feature_space")
 
 
@@ -76,6 +83,8 @@ class Metric:
         Whether it tells counterfactuals from real rows, so that those have a value too.
     needs_several : bool
         Whether it is about several counterfactuals of one row.
+    of_groups : bool
+        Whether it is about translations between groups, and takes rows in groups.
     """
 
     name: str
@@ -84,6 +93,7 @@ class Metric:
     inputs: tuple[str, ...] = ()
     compares: bool = False
     needs_several: bool = False
+    of_groups: bool = False
 
     @property
     def key(self):
@@ -107,6 +117,8 @@ class Metric:
         TypeError
             If it gives no number.
         """
+        if self.of_groups:
+            return share_of_groups(self.function, explained)
         given = {name: getattr(explained, name) for name in self.inputs}
         value = self.function(explained.result, **given)
         if isinstance(value, dict):
@@ -172,6 +184,8 @@ def _of_ours(function, name, greater_is_better):
         raise TypeError(
             f"{name} is no metric of the counterfactuals of one explainer: it cannot be scored."
         )
+    if getattr(function, "func", function).__name__ in OF_GROUPS:
+        return Metric(name, function, of_groups=True)
     free = signature(function).parameters
     bound = function.keywords if isinstance(function, partial) else {}
     if bound.get("average", "mean") is None:

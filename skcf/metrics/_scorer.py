@@ -47,8 +47,9 @@ def make_counterfactual_scorer(
     Returns
     -------
     callable
-        ``scorer(estimator, X, y=None) -> float or dict of {str: float}``; y is not used. It
-        pickles.
+        ``scorer(estimator, X, y=None) -> float or dict of {str: float}``; it pickles. y are the
+        groups of the rows for `group_correctness` and `group_coverage` (None: what the explainer
+        takes them for), and not used by other metrics.
 
     Raises
     ------
@@ -177,8 +178,9 @@ class CounterfactualScorer:
             A fitted explainer, or a Pipeline that ends in one.
         X : array-like or DataFrame
             Rows, as it takes them.
-        y : object, default=None
-            Not used: what is valid is up to the classifier.
+        y : array-like of shape (n_rows,), default=None
+            The groups of the rows, for metrics of groups. Else not used: what is valid is up to the
+            classifier.
 
         Returns
         -------
@@ -187,6 +189,7 @@ class CounterfactualScorer:
         answers = explained(
             estimator,
             X,
+            y,
             feature_space=self.feature_space,
             reference=self.reference,
             y_reference=self.y_reference,
