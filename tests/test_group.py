@@ -1,5 +1,7 @@
 """TGTExplainer and DBMExplainer: translations of groups, and what rows get of them."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
@@ -549,3 +551,58 @@ def test_wide_groups_are_judged_behind_the_first_layer_alike():
         X, y, deltas, eps=explainer.eps_, representation=represent, average=None
     )
     assert_allclose(explainer.correctness_, told)
+
+
+COUNTED = {"n": 0}
+
+
+def counting(X):
+    """A representation that is no affine map, and counts how often it is asked."""
+    COUNTED["n"] += 1
+    return np.tanh(X[:, :2] / 4) + X[:, 2:] / 4
+
+
+@pytest.mark.parametrize(
+    "changed", [{"support": "shared"}, {"n_features_to_change": 3}, {"refit": False}]
+)
+@pytest.mark.parametrize("selection", ["train", "cv"])
+def test_a_warm_start_finds_what_a_cold_one_does_and_solves_once(changed, selection):
+    X, y = load_iris(return_X_y=True)
+    fixed = {"n_features_to_change": 2, "selection": selection, "random_state": 0, "n_alphas": 5}
+    cold = TGTExplainer(counting, **{**fixed, **changed}).fit(X, y)
+    warm = TGTExplainer(counting, warm_start=True, **fixed).fit(X, y)
+    COUNTED["n"] = 0
+    warm.set_params(**changed).fit(X, y)
+    of_warm = COUNTED["n"]
+    COUNTED["n"] = 0
+    cold.fit(X, y)
+    assert of_warm < COUNTED["n"] / 3
+    for i, j in permutations(range(3), 2):
+        assert_array_equal(warm.translation(i, j), cold.translation(i, j))
+    assert (warm.alpha_, warm.objective_, warm.optimality_) == (
+        cold.alpha_, cold.objective_, cold.optimality_,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"alpha": [0.3, 0.1]},
+        {"representation": PCA(1).fit(load_iris().data)},
+        {"target_class": 2},
+        {"feature_space": FeatureSpace(immutable_features=[2])},
+        {"feature_space": FeatureSpace(scale="std")},
+        {"max_steps": 1, "solver": "prox"},
+        {"tol": 0.5, "solver": "prox"},
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_warm_start_takes_over_no_other_problem(changed):
+    X, y = load_iris(return_X_y=True)
+    pca = PCA(2).fit(X)
+    warm = TGTExplainer(pca, warm_start=True, n_alphas=4).fit(X, y).set_params(**changed).fit(X, y)
+    cold = TGTExplainer(pca, n_alphas=4).set_params(**changed).fit(X, y)
+    assert_array_equal(warm.translations_, cold.translations_)
+    warm.fit(X + 1e-3 * X**2, y)
+    cold.fit(X + 1e-3 * X**2, y)
+    assert_array_equal(warm.translations_, cold.translations_)

@@ -18,7 +18,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import expit
 from sklearn.utils import check_random_state
 
-from skcf._neighbours import nearest_distances
+from skcf._neighbours import nearest_both_ways
 from skcf._representations import BATCH_ELEMENTS, front_of
 from skcf.group._sparsify import check_sparsity, supports
 
@@ -98,8 +98,8 @@ class GroupScore:
         hidden, steps, rest = self._behind_the_front(deltas)
         for p, (i, j) in enumerate(zip(self.pairs.source, self.pairs.end, strict=True)):
             moved = rest.values(hidden[i] + steps[p])
-            correct[p] = np.mean(nearest_distances(moved, self.represented[j]) <= self.eps)
-            covered[p] = np.mean(nearest_distances(self.represented[j], moved) <= self.eps)
+            near, met = nearest_both_ways(moved, self.represented[j])
+            correct[p], covered[p] = np.mean(near <= self.eps), np.mean(met <= self.eps)
         return np.stack([correct, covered])
 
     def _behind_the_front(self, deltas):

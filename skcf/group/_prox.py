@@ -33,6 +33,9 @@ FIRST_JUMP, STEPS_A_JUMP = 10, 3
 MANY_FEATURES, STEPS_A_PART = 256, 10
 """Features from which on steps are of those in use, and how many, until the others are asked."""
 
+ROUGH, HOPELESS = 1e-2, 1.1
+"""Certificate at which starts are compared, and the share of the best that is not gone on with."""
+
 MOST_EXCHANGES = 4
 """Times that alphas may take over what others have found."""
 
@@ -92,8 +95,8 @@ def solve_prox(problem, alphas, *, starts=None, max_iter=500, tol=1e-5):
     alphas = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     own = problem.starts()
     starts = own if starts is None else np.concatenate([own, starts])
-    T = np.tile(starts, (len(alphas), 1, 1))
-    found = minimise(problem, T, np.repeat(alphas, len(starts)), max_iter=max_iter, tol=tol)
+    T, of = np.tile(starts, (len(alphas), 1, 1)), np.repeat(np.arange(len(alphas)), len(starts))
+    found = minimise(problem, T, alphas[of], rivals=of, max_iter=max_iter, tol=tol)
     best = _exchanged(problem, alphas, found, max_iter, tol)
     residuals = certificates(problem, best.T, alphas)
     return Path(alphas, best.T, best.objective(), residuals, best.n_iter)
@@ -142,7 +145,7 @@ class Solutions:
         return Solutions(*(np.concatenate(pair) for pair in pairs))
 
 
-def minimise(problem, T, alpha, *, free=None, max_iter=500, tol=1e-5):
+def minimise(problem, T, alpha, *, free=None, rivals=None, max_iter=500, tol=1e-5):
     """Minimise from each start under its own alpha; see `solve_prox`.
 
     Parameters
@@ -154,6 +157,9 @@ def minimise(problem, T, alpha, *, free=None, max_iter=500, tol=1e-5):
         Weights of the penalty.
     free : ndarray of bool, shape (n_problems, 1, n_features), default=None
         Which of the columns that are free may change in each problem: the others are set to 0.
+    rivals : ndarray of int, shape (n_problems,), default=None
+        A number for each, the same for those of which only the best is wanted: what is much worse
+        than another one, once all are roughly solved, is left as it is. None: all are wanted.
     max_iter : int, default=500
     tol : float, default=1e-5
 
@@ -164,11 +170,11 @@ def minimise(problem, T, alpha, *, free=None, max_iter=500, tol=1e-5):
     """
     alpha = np.broadcast_to(np.asarray(alpha, dtype=np.float64), len(T)).copy()
     T = problem.penalty.feasible(T if free is None else T * free)
-    run = _Run(problem, T, alpha, tol, free)
-    for _ in range(max_iter):
-        if not len(run.active):
-            break
-        run.step()
+    run = _Run(problem, T, alpha, free)
+    if rivals is not None and tol < ROUGH:
+        run.to(ROUGH, max_iter)
+        run.keep(run.promising(rivals))
+    run.to(tol, max_iter)
     return Solutions(run.X, run.f, run.p, alpha, run.n_iter)
 
 
@@ -179,19 +185,39 @@ class _Run:
     others are asked now and then, and before a problem comes to rest.
     """
 
-    def __init__(self, problem, T, alpha, tol, free=None):
+    def __init__(self, problem, T, alpha, free=None):
         self.problem, self.alpha, self.free = problem, alpha, free
         self.X, self.Y, self.t = T.copy(), T.copy(), np.ones(len(T))
         self.f, self.p = problem.datafit.values(T), problem.penalty.values(T)
         self.n_iter = np.zeros(len(T), dtype=int)
         self.stalled = np.zeros(len(T), dtype=int)
-        size, curvature = _gauge(problem)
-        self.L, self.tol = np.full(len(T), curvature), tol * size
+        self.size, curvature = _gauge(problem)
+        self.L, self.tol = np.full(len(T), curvature), 0.0
         self.active = np.arange(len(T))
         self.narrows = problem.can_narrow and T.shape[2] >= MANY_FEATURES
         self.part, self.n_left = None, 0
         self.can_jump = can_step(problem)
         self.wait, self.due = np.full((2, len(T)), FIRST_JUMP)
+
+    def to(self, tol, max_iter):
+        """Steps of all that are active until their certificates are so small."""
+        self.tol = tol * self.size
+        while len(self.active):
+            self.active = self.active[self.n_iter[self.active] < max_iter]
+            if len(self.active):
+                self.step()
+
+    def promising(self, rivals):
+        """Which problems are nearly as well solved as the best of their rivals."""
+        objective = self.f + self.alpha * self.p
+        best = np.full(rivals.max() + 1, np.inf)
+        np.minimum.at(best, rivals, objective)
+        return objective <= HOPELESS * best[rivals]
+
+    def keep(self, wanted):
+        """Go on with some that are not at rest for good."""
+        self.active = np.flatnonzero(wanted & (self.stalled < PATIENCE))
+        self.part, self.n_left = None, 0
 
     def step(self):
         """One step of all that are not at rest."""

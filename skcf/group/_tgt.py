@@ -16,6 +16,7 @@ from skcf.group._prox import Path, certificates, solve_prox
 from skcf.group._refit import refit_each_pair, refit_together
 from skcf.group._selection import select_supports
 from skcf.group._stochastic import solve_stochastic
+from skcf.group._warm import SolvedPath, taken_over
 
 __all__ = ["TGTExplainer"]
 
@@ -24,6 +25,9 @@ SMALLEST = 1e-3
 
 PRECISE = 1e-4
 """By how much coordinate descent, of which steps are cheap, stops later than "prox"."""
+
+MOST_KEPT = 2
+"""Paths that are kept for the fits that follow: of all rows, and of one half of them."""
 
 SOLVERS = ("auto", "prox", "coordinate", "stochastic", "metric")
 
@@ -106,6 +110,10 @@ class TGTExplainer(BaseGroupExplainer):
         hundred times as many).
     tol : float, default=1e-4
         Size of the gradient map, as a share of that at 0, at which "prox" and "coordinate" stop.
+    warm_start : bool, default=False
+        Whether `fit` takes over what the fit before has found where it would find the same: for the
+        same rows, representation and alphas. So a table over `n_features_to_change` solves once.
+        Not for ``loss="min"`` and "stochastic".
     verbose : int, default=0
         Not used, as all groups are solved at once.
     random_state : int, RandomState instance or None, default=None
@@ -194,6 +202,7 @@ class TGTExplainer(BaseGroupExplainer):
         "balance": [Interval(Real, 0, 1, closed="both")],
         "max_steps": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -219,6 +228,7 @@ class TGTExplainer(BaseGroupExplainer):
         eps=None,
         max_steps=500,
         tol=1e-4,
+        warm_start=False,
         verbose=0,
         random_state=None,
     ):
@@ -242,6 +252,7 @@ class TGTExplainer(BaseGroupExplainer):
         self.balance = balance
         self.max_steps = max_steps
         self.tol = tol
+        self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state
 
@@ -299,6 +310,20 @@ class TGTExplainer(BaseGroupExplainer):
 
     def _path(self, problem, alphas, random):
         """Translations for each alpha, with what tells how good they are."""
+        if not self.warm_start or self.loss == "min" or self.solver_ == "stochastic":
+            return self._solved(problem, alphas, random)
+        sources = (self.representation, self.estimator)
+        options = (self.solver_, self.max_steps, self.tol, self.random_state, *self._units())
+        before = getattr(self, "_solved_paths", [])
+        path = taken_over(before, problem, alphas, sources, options)
+        if path is None:
+            path = self._solved(problem, alphas, random)
+            one = SolvedPath(problem, sources, options, path)
+            self._solved_paths = [*before, one][-MOST_KEPT:]
+        return path
+
+    def _solved(self, problem, alphas, random):
+        """The same, found anew."""
         if self.solver_ == "stochastic":
             return self._stochastic_path(problem, alphas, random)
         options, starts = {"max_iter": self.max_steps, "tol": self.tol}, None
