@@ -10,7 +10,7 @@ from skcf import FeatureSpace, TGTExplainer
 from skcf._representations import read_representation
 from skcf.group._pairs import pairwise
 from skcf.group._problem import group_problem
-from skcf.group._refit import refit_each_pair, refit_together
+from skcf.group._refit import _damped, refit_each_pair, refit_together
 from skcf.group._sparsify import sparsified
 
 WIDE = np.full(4, 1e4)
@@ -113,3 +113,11 @@ def test_the_explainer_takes_a_refit_where_it_is_more_correct(support):
     assert totals[1] >= totals[0]
     again = TGTExplainer(curved, **options).fit(X, y)
     assert_array_equal(again.translation(0, 2), explainer.translation(0, 2))
+
+
+def test_residuals_that_follow_from_one_another_have_the_shortest_step():
+    """Two equal ones are one; none that changes with the translation leaves it as it is."""
+    twice = np.array([[[1.0, 2.0], [1.0, 2.0]]])
+    step = _damped(twice, np.ones((1, 2)), np.zeros(1))
+    assert_allclose(step, [[-0.2, -0.4]], rtol=1e-6)
+    assert_array_equal(_damped(0 * twice, np.ones((1, 2)), np.zeros(1)), [[0.0, 0.0]])

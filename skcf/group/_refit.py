@@ -17,6 +17,9 @@ MAX_ITER, TOL = 30, 1e-6
 DAMPING = 1e-3
 """Of the first step, as a share of the curvature; ten times more where a step is none."""
 
+LEAST_DAMPING = 1e-12
+"""What residuals that follow from one another need for the step to be told: more than rounding."""
+
 
 def refit_together(problem, translations, deltas, reach):
     """Translations of the least datafit on the features that all pairs share.
@@ -156,7 +159,8 @@ def _damped(J, missed, damping):
     """The shortest damped Gauss-Newton step of each pair."""
     curvature = J @ np.swapaxes(J, 1, 2)
     size = np.trace(curvature, axis1=1, axis2=2) / J.shape[1]
-    shift = np.maximum(damping * size, 1e-300)[:, None, None] * np.eye(J.shape[1])
+    shift = np.where(size > 0, np.maximum(damping, LEAST_DAMPING) * size, 1.0)
+    shift = shift[:, None, None] * np.eye(J.shape[1])
     return -np.einsum(
         "pod,po->pd", J, np.linalg.solve(curvature + shift, missed[..., None])[..., 0]
     )
