@@ -1,5 +1,7 @@
 """Real rows of the target class: where counterfactuals may come from."""
 
+from hashlib import blake2b
+
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.spatial import cKDTree
@@ -17,6 +19,13 @@ OTHER = -1
 TREE_FEATURES, TREE_ROWS = 8, 500
 """A tree is searched where at most so many features may change, over at least so many rows: 25
 times as fast as blocks at 4 features, twice at 8, slower at 12 (benchmarks/README.md)."""
+
+
+BLOCK_ELEMENTS = 2**22
+"""Values of rows that are copied at a time, to be compared: 32 MiB."""
+
+MOST_BYTES, DIGEST_BYTES = 1024, 32
+"""Of a row, above which a digest stands for it; of that."""
 
 
 def target_code(wanted, classes):
@@ -92,9 +101,9 @@ class TargetRows:
     """
 
     def __init__(self, Z, labels, space):
-        first = np.sort(list(_groups(np.column_stack([Z, labels]), first_only=True).values()))
-        first = first.astype(np.intp)
-        self.Z, self.labels = Z[first], labels[first]
+        first = _first_of_each(Z, labels)
+        all_distinct = len(first) == len(Z)
+        self.Z, self.labels = (Z, labels) if all_distinct else (Z[first], labels[first])
         self.costs = space.costs_
         self._frozen = space.constraints_.frozen
         self._partition = _groups(self.Z[:, self._frozen])
@@ -216,12 +225,27 @@ def _smallest(cost, k):
     return best
 
 
-def _groups(Z, first_only=False):
-    """Positions of equal rows, by the bytes of the row; missing values are equal."""
-    keys = np.ascontiguousarray(np.where(np.isnan(Z), np.nan, Z + 0.0))
+def _groups(Z):
+    """Positions of equal rows, by what tells a row; missing values are equal."""
     groups = {}
-    for position, row in enumerate(keys):
-        groups.setdefault(row.tobytes(), []).append(position)
-    if first_only:
-        return {key: positions[0] for key, positions in groups.items()}
+    for position, key in enumerate(_keys(Z)):
+        groups.setdefault(key, []).append(position)
     return {key: np.array(positions, dtype=np.intp) for key, positions in groups.items()}
+
+
+def _first_of_each(Z, labels):
+    """Positions of the first of equal rows with equal labels."""
+    first = {}
+    for position, key in enumerate(zip(labels.tolist(), _keys(Z), strict=True)):
+        first.setdefault(key, position)
+    return np.array(list(first.values()), dtype=np.intp)
+
+
+def _keys(Z):
+    """What tells each row: its bytes, or, where these are many, a digest of them."""
+    size = max(1, BLOCK_ELEMENTS // max(1, Z.shape[1]))
+    for first in range(0, len(Z), size):
+        rows = Z[first : first + size]
+        for row in np.ascontiguousarray(np.where(np.isnan(rows), np.nan, rows + 0.0)):
+            key = row.tobytes()
+            yield key if len(key) <= MOST_BYTES else blake2b(key, digest_size=DIGEST_BYTES).digest()

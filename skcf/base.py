@@ -169,12 +169,12 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         space = FeatureSpace() if self.feature_space is None else self.feature_space
         self.feature_space_ = clone(space).fit(X, sample_weight=sample_weight)
         table = self.feature_space_._tabulate(X)
-        self.estimator_ = self._usable_estimator(X, y, sample_weight)
+        Z = self.feature_space_._encode(table)
+        self.estimator_ = self._usable_estimator(X, y, sample_weight, Z)
         oracle, labels = self._read(table, y)
         self.classes_ = self._reader.classes
         self._target_code = self._resolved_target()
         self._warn_of_disagreement(y, labels)
-        Z = self.feature_space_._encode(table)
         self._check_classes_present(labels)
         self._targets = TargetRows(Z, labels, self.feature_space_)
         self._learn(Z, labels, oracle, sample_weight)
@@ -191,8 +191,11 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         check_consistent_length(X, y)
         return y
 
-    def _usable_estimator(self, X, y, sample_weight):
-        """The classifier to explain, as it is, or a surrogate where there is none."""
+    def _usable_estimator(self, X, y, sample_weight, Z):
+        """The classifier to explain, as it is, or a surrogate where there is none.
+
+        Z are the rows X, encoded.
+        """
         if self.estimator is None:
             seed = getattr(self, "random_state", None)
             options = {"random_state": seed, **self._surrogate_options}
@@ -210,7 +213,11 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         with naming_missing_columns(table):
             self._reader = read_classifier(self.estimator_, self.feature_space_, table, y)
         oracle = Oracle(self._reader, self.feature_space_, table)
-        return oracle, oracle.origin_labels()
+        return oracle, self._training_labels(oracle, y)
+
+    def _training_labels(self, oracle, y):
+        """Class codes of the training rows: what the classifier says."""
+        return oracle.origin_labels()
 
     def _resolved_target(self):
         """Code of the target class, or `OTHER`."""

@@ -15,7 +15,7 @@ from sklearn.linear_model import Lasso
 from skcf import FeatureSpace
 from skcf._representations import read_representation
 from skcf.group._coordinate import least_penalty, solve_coordinate
-from skcf.group._metric import GroupScore, solve_metric
+from skcf.group._metric import GroupScore, Members, solve_metric
 from skcf.group._pairs import pairwise
 from skcf.group._problem import group_problem
 from skcf.group._prox import minimise, solve_prox
@@ -46,7 +46,7 @@ def problem_of(X, codes, representation=curved, **options):
 
 def score_of(problem, X, codes, eps):
     groups = range(problem.pairs.n_groups)
-    members = [X[codes == code] for code in groups]
+    members = Members(X, [np.flatnonzero(codes == code) for code in groups])
     reached = [problem.representation.values(rows) for rows in members]
     return GroupScore(problem.representation, members, reached, problem.pairs, eps)
 

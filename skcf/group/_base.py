@@ -17,7 +17,7 @@ from skcf._targets import OTHER, reached
 from skcf.base import BaseCounterfactual
 from skcf.group._assigner import GroupAssigner, is_ungrouped, no_group_like, radius_of
 from skcf.group._margins import MarginMap
-from skcf.group._metric import GroupScore
+from skcf.group._metric import GroupScore, Members
 from skcf.group._problem import group_problem
 from skcf.group._result import GroupResult
 from skcf.group._sparsify import SUPPORTS, check_sparsity, sparsified
@@ -134,21 +134,20 @@ reference_group, magnitude, eps : object
                 sample_weight = belongs.astype(float)
         super()._fit(X, y, sample_weight)
 
-    def _usable_estimator(self, X, y, sample_weight):
+    def _usable_estimator(self, X, y, sample_weight, Z):
         """The classifier that is given, or one that goes by the nearest training row."""
         if self.estimator is not None:
-            return super()._usable_estimator(X, y, sample_weight)
+            return super()._usable_estimator(X, y, sample_weight, Z)
         check_classification_targets(y)
-        space = self.feature_space_
-        Z = space._encode(space._tabulate(X))
         self._check_sizes(*np.unique(np.asarray(y), return_counts=True))
         represent, represented = self._read_representation(Z, None)
-        return GroupAssigner(space, represent, represented, np.asarray(y), self.eps)
+        return GroupAssigner(self.feature_space_, represent, represented, np.asarray(y), self.eps)
 
-    def _read(self, table, y):
+    def _training_labels(self, oracle, y):
         """Where no classifier tells the groups, y does."""
-        oracle, labels = super()._read(table, y)
-        return oracle, labels if self.estimator is not None else codes_of(y, self._reader.classes)
+        if self.estimator is not None:
+            return super()._training_labels(oracle, y)
+        return codes_of(y, self._reader.classes)
 
     def _check_sizes(self, groups, sizes):
         """Refuse groups that nothing is known of, or not how far apart their rows are."""
@@ -501,7 +500,7 @@ class GroupTask:
             loss=self.loss, target=self.target, free=self.free, signs=self.signs,
         )  # fmt: skip
         members = [np.flatnonzero(self.labels == code) for code in range(problem.pairs.n_groups)]
-        rows, represented = ([A[m] for m in members] for A in (self.Z, self.represented))
+        rows, represented = Members(self.Z, members), [self.represented[m] for m in members]
         score = GroupScore(self.representation, rows, represented, problem.pairs, self.eps)
         object.__setattr__(self, "problem", problem)
         object.__setattr__(self, "score", score)

@@ -11,6 +11,7 @@ References
    neurons for conditional computation." arXiv:1308.3432, 2013.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from skcf._neighbours import nearest_both_ways
 from skcf._representations import BATCH_ELEMENTS, front_of
 from skcf.group._sparsify import check_sparsity, supports
 
-__all__ = ["GroupScore", "MetricRun", "solve_metric"]
+__all__ = ["GroupScore", "Members", "MetricRun", "solve_metric"]
 
 BLOCK_ELEMENTS = 2**23
 """Values of moved rows that are made up at a time: 64 MiB."""
@@ -39,6 +40,33 @@ LEARNING_RATE = 0.015
 ADAM_EPS = 1e-8
 
 
+class Members(Sequence):
+    """The rows of each group, copied when they are asked for, and not before.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n_rows, n_features)
+        All of them.
+    places : list of ndarray of int, shapes (n_rows_of_group,)
+        Which belong to each group.
+    """
+
+    def __init__(self, rows, places):
+        self.rows, self.places = rows, places
+
+    def __len__(self):
+        """Number of groups."""
+        return len(self.places)
+
+    def __getitem__(self, group):
+        """The rows of a group."""
+        return self.rows[self.places[group]]
+
+    def some(self, chosen):
+        """Some rows of each group, by their places in it."""
+        return Members(self.rows, [own[c] for own, c in zip(self.places, chosen, strict=True)])
+
+
 class GroupScore:
     """Correctness and coverage of translations, with gradients of their smoothed version.
 
@@ -50,7 +78,7 @@ class GroupScore:
     ----------
     representation : Map
         r.
-    members : list of ndarray, shapes (n_rows_of_group, n_features)
+    members : Members
         The rows of each group.
     represented : list of ndarray of float64, shapes (n_rows_of_group, n_outputs)
         Their representations.
@@ -76,15 +104,18 @@ class GroupScore:
 
     def sampled(self, most_rows, random_state):
         """The same of a sample of each group's rows; of all of them where they are few."""
-        if max(map(len, self.members)) <= most_rows:
+        if max(self.sizes) <= most_rows:
             return self
         random = check_random_state(random_state)
-        chosen = [np.sort(random.permutation(len(rows))[:most_rows]) for rows in self.members]
-        parts = (
-            [rows[c] for rows, c in zip(whole, chosen, strict=True)]
-            for whole in (self.members, self.represented)
-        )
-        return GroupScore(self.representation, *parts, self.pairs, self.eps, self.balance)
+        chosen = [np.sort(random.permutation(size)[:most_rows]) for size in self.sizes]
+        few = [rows[c] for rows, c in zip(self.represented, chosen, strict=True)]
+        members = self.members.some(chosen)
+        return GroupScore(self.representation, members, few, self.pairs, self.eps, self.balance)
+
+    @property
+    def sizes(self):
+        """How many rows each group has."""
+        return np.array([len(rows) for rows in self.represented])
 
     def of_each(self, deltas):
         """Correctness and coverage of each pair, shape (2, n_pairs).
@@ -144,7 +175,7 @@ class GroupScore:
 
     def _smoothed(self, deltas, rows, width):
         """The same, of translations whose moved rows fit into memory."""
-        sizes = np.array([len(self.members[i]) for i in self.pairs.source])
+        sizes = self.sizes[self.pairs.source]
         moved = rows + np.repeat(deltas, sizes, axis=1)
         flat, total = moved.reshape(-1, moved.shape[2]), np.zeros(len(deltas))
         firsts = np.cumsum(sizes) - sizes
