@@ -606,3 +606,22 @@ def test_a_warm_start_takes_over_no_other_problem(changed):
     warm.fit(X + 1e-3 * X**2, y)
     cold.fit(X + 1e-3 * X**2, y)
     assert_array_equal(warm.translations_, cold.translations_)
+
+
+def test_metric_with_features_by_pair_is_better_for_being_refitted():
+    """And transitive, where they are shared or nothing is dropped."""
+    X, y = load_iris(return_X_y=True)
+    given = {"solver": "metric", "n_features_to_change": 2, "random_state": 0}
+
+    def total(**parameters):
+        fitted = TGTExplainer(curved, **given, **parameters).fit(X, y)
+        assert (np.abs(pairwise(fitted)) <= np.ptp(X, axis=0) * (1 + 1e-12)).all()
+        assert (np.count_nonzero(pairwise(fitted), axis=2) <= 2).all()
+        return np.nanmean(fitted.correctness_ + fitted.coverage_), fitted
+
+    plain, _ = total(refit=False)
+    refitted, _ = total()
+    shared, together = total(support="shared")
+    assert refitted > plain
+    assert refitted >= shared
+    assert together.transitivity_violation_ < 1e-12

@@ -16,6 +16,7 @@ from skcf import FeatureSpace
 from skcf._representations import read_representation
 from skcf.group._coordinate import least_penalty, solve_coordinate
 from skcf.group._metric import GroupScore, Members, solve_metric
+from skcf.group._metric_pairs import climb_each_pair
 from skcf.group._pairs import pairwise
 from skcf.group._problem import group_problem
 from skcf.group._prox import minimise, solve_prox
@@ -473,7 +474,7 @@ def test_score_is_correctness_and_coverage(target):
     assert_allclose(covered, group_coverage(X, codes, T, **options)[at])
     total = np.mean(correct + covered)
     assert_allclose(score.total(problem.pairs.deltas(T)), total)
-    assert_allclose(score.smoothed(problem.pairs.deltas(T)[None], 0.1)[1], [total])
+    assert_allclose(score.smoothed(problem.pairs.deltas(T)[None], 0.1)[1].sum(), total)
 
 
 def test_correctness_may_weigh_more_than_coverage():
@@ -487,8 +488,8 @@ def test_correctness_may_weigh_more_than_coverage():
         score.representation, score.members, score.represented, score.pairs, 0.3, balance=0.8
     )
     assert_allclose(weighted.total(deltas), 1.6 * correct + 0.4 * covered)
-    gradient, total = weighted.smoothed(deltas[None], 0.1)
-    assert_allclose(total, [weighted.total(deltas)])
+    gradient, totals = weighted.smoothed(deltas[None], 0.1)
+    assert_allclose(totals.sum(axis=1), [weighted.total(deltas)])
     ends = [
         GroupScore(score.representation, score.members, score.represented, score.pairs, 0.3, b)
         for b in (1.0, 0.0)
@@ -542,6 +543,31 @@ def test_what_is_reported_does_not_fall(support, target):
     assert_allclose(score.total(own), run.total)
     used = own.any(axis=0) if support == "shared" else own.astype(bool)
     assert (used.sum(axis=-1) <= 2).all()
+
+
+@pytest.mark.parametrize("target", [None, 1])
+def test_each_two_groups_climb_by_themselves(target):
+    """No pair falls, and features, signs and reach are kept."""
+    X, codes = blobs(4, d=5)
+    signs = np.array([0, 1, 0, -1, 0]) if target is not None else None
+    problem = problem_of(X, codes, target=target, signs=signs)
+    score, at = score_of(problem, X, codes, 0.2), (problem.pairs.source, problem.pairs.end)
+    means = problem.penalty.feasible(problem.difference_between_means())
+    several = np.array([1.0, 0.7, 0.4])[:, None, None] * means
+    candidates, reach = sparsified(several, 2), np.full(5, 1.5)
+    found = climb_each_pair(problem, score, candidates, reach, max_iter=40)
+    before = [score.of_each(np.clip(c, -reach, reach)[at]).sum(axis=0) for c in candidates]
+    after = score.of_each(found[at]).sum(axis=0)
+    way = {pair: n for n, pair in enumerate(zip(*at, strict=True))}
+    both = [[way[pair] for pair in ((i, j), (j, i)) if pair in way] for i, j in way]
+    gains = [after[ways].sum() - max(b[ways].sum() for b in before) for ways in both]
+    assert min(gains) >= -1e-12
+    assert max(gains) > 0.05
+    assert np.abs(found).max() <= 1.5
+    assert ((found[at] != 0).sum(axis=1) <= 2).all()
+    assert_array_equal(found, -np.swapaxes(found, 0, 1))
+    if signs is not None:
+        assert (found[:, target] * signs >= 0).all()
 
 
 def test_large_groups_are_climbed_on_a_sample(monkeypatch):

@@ -23,7 +23,7 @@ from skcf._neighbours import nearest_both_ways
 from skcf._representations import BATCH_ELEMENTS, front_of
 from skcf.group._sparsify import check_sparsity, supports
 
-__all__ = ["GroupScore", "Members", "MetricRun", "solve_metric"]
+__all__ = ["Ascent", "GroupScore", "Members", "MetricRun", "solve_metric", "spread_of"]
 
 BLOCK_ELEMENTS = 2**23
 """Values of moved rows that are made up at a time: 64 MiB."""
@@ -151,7 +151,7 @@ class GroupScore:
         return float(self.shares @ self.of_each(deltas) @ self.pairs.weights)
 
     def smoothed(self, deltas, width):
-        """Gradient of the smoothed total of several translations, and the total itself.
+        """Gradient of the smoothed total of several translations, and what makes up the total.
 
         Parameters
         ----------
@@ -163,21 +163,21 @@ class GroupScore:
         Returns
         -------
         gradient : ndarray of float64, of the shape of deltas
-        total : ndarray of float64, shape (n_starts,)
-            Not smoothed.
+        totals : ndarray of float64, shape (n_starts, n_pairs)
+            What each pair adds to the total; not smoothed.
         """
         rows = np.concatenate([self.members[i] for i in self.pairs.source])
         size = max(1, BLOCK_ELEMENTS // rows.size)
         blocks = [deltas[first : first + size] for first in range(0, len(deltas), size)]
         parts = [self._smoothed(block, rows, width) for block in blocks]
-        gradient, total = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return gradient, total
+        gradient, totals = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return gradient, totals
 
     def _smoothed(self, deltas, rows, width):
         """The same, of translations whose moved rows fit into memory."""
         sizes = self.sizes[self.pairs.source]
         moved = rows + np.repeat(deltas, sizes, axis=1)
-        flat, total = moved.reshape(-1, moved.shape[2]), np.zeros(len(deltas))
+        flat, totals = moved.reshape(-1, moved.shape[2]), np.zeros(deltas.shape[:2])
         firsts = np.cumsum(sizes) - sizes
 
         def slopes(values):
@@ -187,11 +187,11 @@ class GroupScore:
                 b, weight = slice(first, first + sizes[p]), self.pairs.weights[p]
                 for s in range(len(deltas)):
                     slope, reached = _reached(values[s, b], self.represented[j], self, width)
-                    found[s, b], total[s] = weight * slope, total[s] + weight * reached
+                    found[s, b], totals[s, p] = weight * slope, weight * reached
             return found.reshape(len(flat), -1)
 
         pulled = _pulled_back(self.representation, flat, slopes)
-        return np.add.reduceat(pulled.reshape(moved.shape), firsts, axis=1), total
+        return np.add.reduceat(pulled.reshape(moved.shape), firsts, axis=1), totals
 
 
 def _pulled_back(representation, Z, slopes):
@@ -294,9 +294,8 @@ class _Climb:
 
     def __init__(self, problem, score, k, support):
         self.problem, self.score, self.k, self.support = problem, score, k, support
-        rows = np.concatenate(score.members)
-        self.reach, spread = np.ptp(rows, axis=0), rows.std(axis=0)
-        self.unit = np.where(spread > 0, spread, 1.0) * problem.free
+        self.reach = np.ptp(np.concatenate(score.members), axis=0)
+        self.unit = spread_of(score) * problem.free
 
     def truncated(self, T):
         """The pairs' translations, with the k largest changes."""
@@ -316,20 +315,38 @@ class _Climb:
 
     def run(self, T, max_iter):
         """The best iterate of each start."""
-        first, second = np.zeros((2, *T.shape))
+        ascent = Ascent(T.shape, max_iter)
         best, most = T.copy(), np.full(len(T), -np.inf)
         for n in range(max_iter):
             width = self.score.eps * WIDTHS[n * len(WIDTHS) // max_iter]
-            slope, total = self.score.smoothed(self.truncated(T), width)
+            slope, totals = self.score.smoothed(self.truncated(T), width)
+            total = totals.sum(axis=1)
             better = total > most
             best[better], most[better] = T[better], total[better]
-            slope = self.problem.pairs.gathered(slope) * self.unit
-            first = 0.9 * first + 0.1 * slope
-            second = 0.99 * second + 0.01 * slope**2
-            step = (first / (1 - 0.9 ** (n + 1))) / (
-                np.sqrt(second / (1 - 0.99 ** (n + 1))) + ADAM_EPS
-            )
-            rate = LEARNING_RATE * (1 - n / max_iter)
-            T = self.problem.penalty.feasible(T + rate * self.unit * step)
+            step = ascent.step(self.problem.pairs.gathered(slope) * self.unit)
+            T = self.problem.penalty.feasible(T + self.unit * step)
             T = self.problem.pairs.within(T, self.reach)
         return best
+
+
+class Ascent:
+    """Steps of Adam, the rate of which falls to 0."""
+
+    def __init__(self, shape, max_iter):
+        self.max_iter, self.n = max_iter, 0
+        self.first, self.second = np.zeros((2, *shape))
+
+    def step(self, slope):
+        """The next step, of which the slope is known."""
+        self.n += 1
+        self.first = 0.9 * self.first + 0.1 * slope
+        self.second = 0.99 * self.second + 0.01 * slope**2
+        size = np.sqrt(self.second / (1 - 0.99**self.n)) + ADAM_EPS
+        rate = LEARNING_RATE * (1 - (self.n - 1) / self.max_iter)
+        return rate * (self.first / (1 - 0.9**self.n)) / size
+
+
+def spread_of(score):
+    """How far rows are spread in each feature; 1 where they are not."""
+    spread = np.concatenate(score.members).std(axis=0)
+    return np.where(spread > 0, spread, 1.0)

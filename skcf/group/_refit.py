@@ -9,7 +9,7 @@ import numpy as np
 from skcf.group._pairs import pairwise
 from skcf.group._prox import minimise
 
-__all__ = ["refit_each_pair", "refit_together"]
+__all__ = ["permitted", "refit_each_pair", "refit_together", "two_groups"]
 
 MAX_ITER, TOL = 30, 1e-6
 """Steps of a pair, and by which share of the datafit a step must improve it to be gone on with."""
@@ -69,7 +69,7 @@ def refit_each_pair(problem, deltas, reach):
     -------
     ndarray of float64, shape (n, n_groups, n_groups, n_features)
     """
-    i, j = _two_groups(problem.pairs)
+    i, j = two_groups(problem.pairs)
     fit = _TwoGroups(problem, np.tile(i, len(deltas)), np.tile(j, len(deltas)), reach)
     start = deltas[:, i, j].reshape(len(fit), -1)
     found = np.zeros(deltas.shape)
@@ -80,7 +80,7 @@ def refit_each_pair(problem, deltas, reach):
     return found
 
 
-def _two_groups(pairs):
+def two_groups(pairs):
     """Each two groups once; with one target, each group and it."""
     if pairs.target is not None:
         return pairs.source, pairs.end
@@ -88,14 +88,18 @@ def _two_groups(pairs):
     return pairs.source[once], pairs.end[once]
 
 
+def permitted(signs, reach):
+    """The least and the largest change of each feature, by its direction and its reach."""
+    signs = np.zeros(len(reach)) if signs is None else signs
+    return np.where(signs > 0, 0, -reach), np.where(signs < 0, 0, reach)
+
+
 class _TwoGroups:
     """The datafits of some pairs of groups, each with its own translation."""
 
     def __init__(self, problem, i, j, reach):
         self.representation = problem.representation
-        signs = problem.penalty.signs
-        signs = np.zeros(len(reach)) if signs is None else signs
-        self.low, self.high = np.where(signs > 0, 0, -reach), np.where(signs < 0, 0, reach)
+        self.low, self.high = permitted(problem.penalty.signs, reach)
         self.starts, self.ends = [problem.means[i]], [problem.targets[j]]
         self.ways = [1.0]
         if problem.pairs.target is None:

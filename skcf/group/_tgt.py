@@ -11,6 +11,7 @@ from skcf._compat import Interval, StrOptions
 from skcf.group._base import BaseGroupExplainer
 from skcf.group._coordinate import is_affine, solve_coordinate
 from skcf.group._metric import MOST_ROWS, solve_metric
+from skcf.group._metric_pairs import climb_each_pair
 from skcf.group._problem import LOSSES
 from skcf.group._prox import Path, certificates, solve_prox
 from skcf.group._refit import refit_each_pair, refit_together
@@ -83,7 +84,8 @@ class TGTExplainer(BaseGroupExplainer):
     refit : bool, default=True
         Whether, where changes were dropped, translations are tried, too, that are the best with the
         features that are left, of each pair or of all, none larger than the range of its feature
-        (an improvement of ours; not for "metric" and ``loss="min"``). If False, as published.
+        (an improvement of ours; not for ``loss="min"``). "metric" climbs from these, too, each
+        pair by itself unless features are shared. If False, as published.
     reference_group : object, default=None
         The group that ``translations_`` are told from. None: the target, or the first group.
         Without influence on what is found.
@@ -262,8 +264,7 @@ class TGTExplainer(BaseGroupExplainer):
         random = check_random_state(self.random_state)
         self.alphas_ = self._checked_alphas(task.problem)
         if self.solver_ == "metric":
-            T = self._climbed(task, random)
-            return T, self._kept(task.problem, T)
+            return self._climbed(task, random)
         path = self._path(task.problem, self.alphas_, random)
         deltas = self._candidates(task, path.translations)
         a = self._chosen(task, deltas, random)
@@ -388,16 +389,22 @@ class TGTExplainer(BaseGroupExplainer):
         return dbm
 
     def _climbed(self, task, random):
-        """Translations of the largest correctness plus coverage that was found."""
+        """Translations of the largest correctness plus coverage, and what is kept of them."""
         problem, k = task.problem, self.n_features_to_change
-        starts = self._path(problem, self.alphas_, random).translations
+        path = self._path(problem, self.alphas_, random).translations
+        starts = path
         if k is not None:
             starts = np.concatenate([starts, select_supports(problem, k)])
         score = task.score.weighing(self.balance)
         run = solve_metric(problem, score, starts, k, support=self.support, random_state=random)
         self.alpha_ = self.objective_ = self.optimality_ = np.nan
         self.n_steps_ = run.n_iter
-        return run.translations
+        T, kept = run.translations, self._kept(problem, run.translations)
+        if k is None or not self.refit or self.support == "shared":
+            return T, kept
+        candidates = np.concatenate([kept[None], self._candidates(task, path)])
+        reach = np.ptp(task.Z, axis=0)
+        return T, climb_each_pair(problem, score, candidates, reach, random_state=random)
 
     def _warn_if_unfinished(self):
         if self.optimality_ > max(self.tol, 1e-12):
