@@ -14,7 +14,7 @@ from scipy.special import erf, expit
 
 from skcf._maps import AffineMap, Map
 
-__all__ = ["DenseMap", "dense_map"]
+__all__ = ["DenseMap", "dense_map", "dense_map_of"]
 
 MOST_WEIGHTS = {4: 2**16, 8: 2**18}
 """Weights of a net beyond which torch is left to it, by the bytes of each: in float32 it is faster
@@ -55,6 +55,22 @@ def dense_map(module):
     if len(weights) < len(steps):
         return DenseMap(steps)
     return _as_affine(steps)
+
+
+def dense_map_of(layers):
+    """The map of layers with hyperbolic tangents between them.
+
+    Parameters
+    ----------
+    layers : list of tuple of ndarray, shapes (n_inputs, n_outputs) and (n_outputs,)
+        Weights, and what is added.
+
+    Returns
+    -------
+    DenseMap
+    """
+    steps = [part for W, b in layers for part in ((W.T, b), _tanh)]
+    return DenseMap(steps[:-1])
 
 
 def _most_weights(module):

@@ -10,6 +10,7 @@ import numpy as np
 from skcf._classifiers import is_torch_module
 from skcf._dense_map import DenseMap, dense_map
 from skcf._differences import BLOCK_ELEMENTS
+from skcf._distilled import DistilledMap
 from skcf._maps import (
     N_CHECKS,
     STEP,
@@ -31,12 +32,16 @@ __all__ = [
     "front_of",
     "has_slopes",
     "in_units",
+    "is_flat",
     "read_representation",
     "resolution_of",
 ]
 
 WIDE_STEP = 0.5
 """How far a map that is piecewise constant is asked on both sides, as a share of the scale."""
+
+BESIDE = 0.1
+"""A step by which it is told whether a map has slopes, as a share of that of differences."""
 
 MOST_ASKED = 256
 """Features up to which each is asked about, beyond which all are moved together."""
@@ -134,10 +139,15 @@ def _checked_values(found, Z):
 
 
 def _is_flat(asked, Z, values):
-    """Whether most rows are represented alike after a small step of all features."""
+    """Whether most rows are represented alike after a small step of all features.
+
+    From beside the rows, not from where they are: trees may be cut there.
+    """
     signs = np.where(np.arange(Z.size).reshape(Z.shape) % 2, 1.0, -1.0)
-    moved = asked.values(Z + STEP * asked.scale * signs)
-    return np.ptp(values, axis=0).any() and np.mean((moved == values).all(axis=1)) > 0.5
+    beside, moved = (
+        asked.values(Z + step * asked.scale * signs) for step in (STEP, (1 + BESIDE) * STEP)
+    )
+    return np.ptp(values, axis=0).any() and np.mean((moved == beside).all(axis=1)) > 0.5
 
 
 def front_of(found):
@@ -196,7 +206,14 @@ def resolution_of(found):
 
 def has_slopes(found):
     """Whether a map's gradients are more than differences of its values."""
-    return isinstance(_innermost(found), (DenseMap, TorchMap, AffineMap, ScaledMap))
+    exact = DenseMap, TorchMap, AffineMap, ScaledMap, DistilledMap
+    return isinstance(_innermost(found), exact)
+
+
+def is_flat(found):
+    """Whether a map is constant in steps, so that small differences see nothing of it."""
+    found = _innermost(found)
+    return not getattr(found, "asked", found).is_smooth
 
 
 def _innermost(found):

@@ -34,8 +34,16 @@ def radius_of(represented):
     Returns
     -------
     float
-        As `skcf.metrics.calibrate_epsilon` finds it, for the plain distance.
+        As `skcf.metrics.calibrate_epsilon` finds it, for the plain distance. Where that is 0, since
+        rows are alike (the scores of a forest are), that of distinct ones.
     """
+    radius = _radius(represented)
+    distinct = [np.unique(r, axis=0) for r in represented] if radius == 0 else []
+    several = [r for r in distinct if len(r) > 1]
+    return _radius(several) if several else radius
+
+
+def _radius(represented):
     return max(holding(nearest_distances(r, r, apart=True), LEVEL) for r in represented)
 
 

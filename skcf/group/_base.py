@@ -11,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skcf._classifiers import codes_of
 from skcf._compat import HasMethods, Interval, StrOptions
+from skcf._distilled import distilled
 from skcf._maps import FilledMap, medians
-from skcf._representations import in_units, read_representation
+from skcf._representations import in_units, is_flat, read_representation
 from skcf._targets import OTHER, reached
 from skcf.base import BaseCounterfactual
 from skcf.group._assigner import GroupAssigner, is_ungrouped, no_group_like, radius_of
@@ -477,6 +478,8 @@ class GroupTask:
     signs : ndarray of int, shape (n_features,)
     categorical : tuple of int
         Features that hold categories.
+    followed : Map
+        What the problem is about, where `representation` has no slopes to follow.
     problem : GroupProblem
     score : GroupScore
     """
@@ -491,12 +494,16 @@ class GroupTask:
     free: np.ndarray
     signs: np.ndarray
     categorical: tuple = ()
+    followed: Any = None
     problem: Any = None
     score: Any = None
 
     def __post_init__(self):
+        followed, represented = self.representation, self.represented
+        if self.followed is not None:
+            followed, represented = self.followed, self.followed.values(self.Z)
         problem = group_problem(
-            self._rows_to_average(), self.labels, self.representation, self.represented,
+            self._rows_to_average(), self.labels, followed, represented,
             loss=self.loss, target=self.target, free=self.free, signs=self.signs,
         )  # fmt: skip
         members = [np.flatnonzero(self.labels == code) for code in range(problem.pairs.n_groups)]
@@ -504,6 +511,13 @@ class GroupTask:
         score = GroupScore(self.representation, rows, represented, problem.pairs, self.eps)
         object.__setattr__(self, "problem", problem)
         object.__setattr__(self, "score", score)
+
+    def following(self, random_state):
+        """The same task, in which a map that is constant in steps is followed by a net."""
+        if not is_flat(self.representation):
+            return self
+        followed = distilled(self.representation, self.Z, self.categorical, random_state)
+        return replace(self, followed=followed)
 
     def of_rows(self, rows):
         """The same task of some of the rows."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from skcf._maps import N_CHECKS, STEP, Map
 from skcf._oracle import Oracle
-from skcf._representations import WIDE_STEP
+from skcf._representations import BESIDE, WIDE_STEP
 
 __all__ = ["MarginMap"]
 
@@ -15,8 +15,9 @@ LIMIT = 15.0
 class MarginMap(Map):
     """Logit margins: the score of each class less the best one of another; of two, the second's.
 
-    Of a classifier without known gradients, margins beyond +-`LIMIT` are the limit: where the trees
-    of a forest agree, the logarithm of what the others get is that of the smallest float.
+    Of a classifier without known gradients, margins beyond +-`LIMIT` are no larger than the
+    largest within it: where the trees of a forest agree, the logarithm of what the others get is
+    that of the smallest float.
 
     Parameters
     ----------
@@ -32,26 +33,37 @@ class MarginMap(Map):
         self._row = oracle.origin.take(np.arange(1))
         n_classes = len(self.reader.classes)
         self._codes = [1] if n_classes == 2 else list(range(n_classes))
+        self._limit = None if oracle.has_gradients else self._largest(Z)
         self.is_smooth = oracle.has_gradients or self._has_slopes(Z)
         self._step = STEP if self.is_smooth else WIDE_STEP
 
+    def _largest(self, Z):
+        """The largest margin of a row that is no larger than the limit."""
+        self._limit = np.inf
+        sizes = np.abs(self.values(Z))
+        return sizes[sizes < LIMIT].max(initial=0.0) or LIMIT
+
     def _has_slopes(self, Z):
-        """Whether most rows change with a small step of all features."""
+        """Whether most rows change with a small step of all features.
+
+        From beside the rows, not from where they are: trees may be cut there.
+        """
         constraints = self.space.constraints_
         if constraints.integer.any():
             return False  # whole numbers take whole steps
         Z = Z[np.linspace(0, len(Z) - 1, min(len(Z), N_CHECKS)).astype(int)]
         numeric = constraints.numeric
-        moved = Z.copy()
-        moved[:, numeric] += STEP * np.asarray(self.space.scale_)[numeric]
-        return np.mean((self.values(moved) == self.values(Z)).all(axis=1)) <= 0.5
+        beside, moved = Z.copy(), Z.copy()
+        beside[:, numeric] += STEP * np.asarray(self.space.scale_)[numeric]
+        moved[:, numeric] += (1 + BESIDE) * STEP * np.asarray(self.space.scale_)[numeric]
+        return np.mean((self.values(moved) == self.values(beside)).all(axis=1)) <= 0.5
 
     def values(self, Z):
         """Its values, shape (n_rows, n_outputs)."""
         oracle, rows = self._about(Z)
         margins = [self._margins(oracle, Z, rows, np.full(len(Z), c)) for c in self._codes]
         margins = np.column_stack(margins)
-        return margins if oracle.has_gradients else np.clip(margins, -LIMIT, LIMIT)
+        return margins if self._limit is None else np.clip(margins, -self._limit, self._limit)
 
     def _margins(self, oracle, Z, rows, target):
         """Margins where gradients are those of them: not of rows whose numbers are made whole."""

@@ -34,6 +34,9 @@ MOST_ROWS = 500
 WIDTHS = (0.3, 0.1, 0.05)
 """How wide the sigmoids are, in terms of eps, one after the other."""
 
+LEAST_EPS = 1e-9
+"""In the place of a radius of 0, of which no sigmoid can be made."""
+
 LEARNING_RATE = 0.015
 """Of Adam, in units of the columns' spread; it falls to 0."""
 
@@ -145,6 +148,10 @@ class GroupScore:
         if self._members_behind is None:
             self._members_behind = [rows @ slope + intercept for rows in self.members]
         return self._members_behind
+
+    def width(self, progress):
+        """How wide the sigmoids are after a share of the steps."""
+        return max(self.eps, LEAST_EPS) * WIDTHS[int(progress * len(WIDTHS))]
 
     def total(self, deltas):
         """Weighted mean over the pairs of correctness plus coverage."""
@@ -318,7 +325,7 @@ class _Climb:
         ascent = Ascent(T.shape, max_iter)
         best, most = T.copy(), np.full(len(T), -np.inf)
         for n in range(max_iter):
-            width = self.score.eps * WIDTHS[n * len(WIDTHS) // max_iter]
+            width = self.score.width(n / max_iter)
             slope, totals = self.score.smoothed(self.truncated(T), width)
             total = totals.sum(axis=1)
             better = total > most

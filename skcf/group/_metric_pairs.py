@@ -7,7 +7,7 @@ paper 4.
 
 import numpy as np
 
-from skcf.group._metric import MOST_ROWS, WIDTHS, Ascent, spread_of
+from skcf.group._metric import MOST_ROWS, Ascent, spread_of
 from skcf.group._pairs import pairwise
 from skcf.group._refit import permitted, two_groups
 
@@ -98,7 +98,7 @@ class _EachTwo:
         best, most = deltas.copy(), np.full(deltas.shape[:2], -np.inf)
         ascent = Ascent(deltas.shape, max_iter)
         for n in range(max_iter):
-            width = self.score.eps * WIDTHS[n * len(WIDTHS) // max_iter]
+            width = self.score.width(n / max_iter)
             slopes, told = self.score.smoothed(self.by_pairs(deltas), width)
             total = self.gathered(told)
             better = total > most

@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from skcf._compat import Interval, StrOptions
+from skcf._representations import is_flat
 from skcf.group._base import BaseGroupExplainer
 from skcf.group._coordinate import is_affine, solve_coordinate
 from skcf.group._metric import MOST_ROWS, solve_metric
@@ -127,8 +128,8 @@ class TGTExplainer(BaseGroupExplainer):
     translations_ : ndarray of float64, shape (n_groups, n_features)
         t of each group, from the reference, before any feature is dropped.
     alpha_ : float
-        The weight that was chosen; NaN for "metric", and where the representation is constant in
-        steps and no translation is as correct as the difference between the means, which is taken.
+        The weight that was chosen; NaN for "metric", and where the difference between the means was
+        taken (see Notes).
     alphas_ : ndarray of float64, shape (n_alphas,)
         Those that were tried.
     objective_, optimality_ : float
@@ -168,6 +169,11 @@ class TGTExplainer(BaseGroupExplainer):
     the d features: the same translations as with ``alpha = 2 lambda / d``. It has no exact zeros.
     Its data are scaled to [0, 1]; here steps are sought, and features dropped, in units that cost 1
     each, which with the default feature space is the same: shares of the range.
+
+    A representation that is constant in steps, as the margins of trees are, has no slopes to follow.
+    A net that is fitted to its values, of rows and of mixtures of rows, is followed instead
+    (`objective_` is of the net); correctness is that of the representation itself, and where the
+    difference between the means has more, it is taken.
 
     Missing values stay missing; medians stand for them in means and representations, commonest
     categories for categories. In the mean of a group categories are its commonest ones.
@@ -260,8 +266,9 @@ class TGTExplainer(BaseGroupExplainer):
 
     def _translate(self, task):
         """Solve for each alpha, and choose one; or go on to what is reported."""
-        self.solver_ = self._settled_solver(task)
         random = check_random_state(self.random_state)
+        task = task.following(random)
+        self.solver_ = self._settled_solver(task)
         self.alphas_ = self._checked_alphas(task.problem)
         if self.solver_ == "metric":
             return self._climbed(task, random)
@@ -271,11 +278,11 @@ class TGTExplainer(BaseGroupExplainer):
         T, deltas, a = path.translations[a % len(self.alphas_)], deltas[a], a % len(self.alphas_)
         dbm = task.problem.difference_between_means()
         means = self._kept(task.problem, dbm)
-        if not task.representation.is_smooth and self._is_better(task, means, deltas):
+        if is_flat(task.representation) and self._is_better(task, means, deltas):
             return self._fallen_back(dbm), means
         self.alpha_, self.objective_ = float(self.alphas_[a]), float(path.objectives[a])
         self.optimality_, self.n_steps_ = float(path.certificates[a]), int(path.n_iter[a])
-        if task.representation.is_smooth and self.solver_ != "stochastic":
+        if task.problem.representation.is_smooth and self.solver_ != "stochastic":
             self._warn_if_unfinished()
         return T, deltas
 
