@@ -170,9 +170,9 @@ class TGTExplainer(BaseGroupExplainer):
     Its data are scaled to [0, 1]; here steps are sought, and features dropped, in units that cost 1
     each, which with the default feature space is the same: shares of the range.
 
-    A representation that is constant in steps, as the margins of trees are, has no slopes to follow.
-    A net that is fitted to its values, of rows and of mixtures of rows, is followed instead
-    (`objective_` is of the net); correctness is that of the representation itself, and where the
+    A representation that is constant in steps, as the margins of trees are, has no slopes to
+    follow. A net that is fitted to its values, of rows and of mixtures of rows, is followed instead
+    (``objective_`` is of the net); correctness is that of the representation itself, and where the
     difference between the means has more, it is taken.
 
     Missing values stay missing; medians stand for them in means and representations, commonest
