@@ -167,9 +167,9 @@ class BaseCounterfactual(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         if sample_weight is not None:
             X, y, sample_weight = _rows_that_count(X, y, sample_weight)
         space = FeatureSpace() if self.feature_space is None else self.feature_space
-        self.feature_space_ = clone(space).fit(X, sample_weight=sample_weight)
+        self.feature_space_ = clone(space)
+        Z = self.feature_space_._fit_and_encode(X, sample_weight)
         table = self.feature_space_._tabulate(X)
-        Z = self.feature_space_._encode(table)
         self.estimator_ = self._usable_estimator(X, y, sample_weight, Z)
         oracle, labels = self._read(table, y)
         self.classes_ = self._reader.classes

@@ -217,8 +217,14 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
             self._fit(X, sample_weight)
         return self
 
+    @fit_context
+    def _fit_and_encode(self, X, sample_weight=None):
+        """Fit, and give the rows that count, encoded: scales are told by these anyway."""
+        with unchanged_on_failure(self):
+            return self._fit(X, sample_weight)
+
     def _fit(self, X, sample_weight):
-        """Set every fitted attribute; `fit` takes them back if this fails."""
+        """Set every fitted attribute; taken back if this fails."""
         table = self._checked_table(X, reset=True)
         weights = checked_sample_weight(sample_weight, X)
         if weights is not None:
@@ -237,6 +243,7 @@ class FeatureSpace(TransformerMixin, BaseEstimator):
         self.categories_ = {
             f.name: list(f.categories) for f in features if hasattr(f, "categories")
         }
+        return Z
 
     def transform(self, X: Any) -> np.ndarray:
         """Write rows as floats, one column a feature.
