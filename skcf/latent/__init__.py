@@ -1,0 +1,18 @@
+"""Search in a latent space that is a Gaussian mixture (paper 2)."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from skcf.latent._gmm_latent import GMMLatentExplainer
+from skcf.latent._result import GMMLatentResult, LatentPath
+
+if TYPE_CHECKING:
+    from skcf.latent._net import GMMLatentNet
+
+__all__ = ["GMMLatentExplainer", "GMMLatentNet", "GMMLatentResult", "LatentPath"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "GMMLatentNet":  # takes torch with it
+        return import_module("skcf.latent._net").GMMLatentNet
+    raise AttributeError(f"module 'skcf.latent' has no attribute {name!r}")
