@@ -21,6 +21,9 @@ from skcf.latent._modules import LatentModule
 
 __all__ = ["Batches", "GMMLatentNet"]
 
+FINAL_LR = 0.01
+"""Share of the learning rate in the last epoch; it falls as a half cosine."""
+
 TERMS = (
     "classification_loss",
     "likelihood_loss",
@@ -139,9 +142,8 @@ class GMMLatentNet(NeuralNet):
         autoencoder = (module.encoder, module.residual_encoder, module.decoder)
         self.optimizer_ = self._optimizer_of(*autoencoder)
         self.optimizer_mixture_ = self._optimizer_of(module.encoder, module.mixture)
-        self.optimizer_adversary_ = self._optimizer_of(module.adversary)
-        if module.surrogate is not None:
-            self.optimizer_surrogate_ = self._optimizer_of(module.surrogate)
+        onlookers = [module.adversary] + ([module.surrogate] if module.surrogate else [])
+        self.optimizer_onlookers_ = self._optimizer_of(*onlookers)
         return self
 
     def _optimizer_of(self, *parts):
@@ -149,34 +151,40 @@ class GMMLatentNet(NeuralNet):
             (f"{i}.{name}", p) for i, part in enumerate(parts) for name, p in part.named_parameters()
         ]
         args, options = self.get_params_for_optimizer("optimizer", named)
+        if self.optimizer is torch.optim.Adam:  # small nets: many calls for little work
+            options = {"fused": True, **options}
         return self.optimizer(*args, **options)
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        """Anneal the temperature."""
+        """Anneal the temperature, and the learning rate."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
         done = min(1.0, (len(self.history) - 1) / max(1, self.max_epochs - 1))
         self.module_.layout.temperature = float(self.temperature**done)
+        share = FINAL_LR + (1 - FINAL_LR) * (1 + math.cos(math.pi * done)) / 2
+        for optimizer in (self.optimizer_, self.optimizer_mixture_, self.optimizer_onlookers_):
+            for group in optimizer.param_groups:
+                group["lr"] = share * group.setdefault("first_lr", group["lr"])
 
     def train_step(self, batch, **fit_params):
         """Do the updates of Algorithm 1 with a batch, and record what each term was."""
         X, y = self._on_device(batch)
         self._set_training(True)
-        module, terms = self.module_, {}
-        if module.surrogate is not None:
-            terms["surrogate_loss"] = swap_loss(module.surrogate(X), y)
-            self._update(self.optimizer_surrogate_, terms["surrogate_loss"])
+        module = self.module_
         log_density = module.mixture.log_density(module.encoder(X))
-        terms["classification_loss"] = classification_loss(log_density, module.mixture.log_prior, y)
-        terms["likelihood_loss"] = likelihood_loss(log_density, y)
+        terms = {
+            "classification_loss": classification_loss(log_density, module.mixture.log_prior, y),
+            "likelihood_loss": likelihood_loss(log_density, y),
+        }
         self._update(self.optimizer_mixture_, self._mixture_loss(terms))
         z_u = module.residual_encoder(X)
-        terms["adversary_loss"] = adversary_loss(module.adversary(z_u.detach()), y)
-        self._update(self.optimizer_adversary_, terms["adversary_loss"])
+        onlookers = {"adversary_loss": adversary_loss(module.adversary(z_u.detach()), y)}
+        if module.surrogate is not None:
+            onlookers["surrogate_loss"] = swap_loss(module.surrogate(X), y)
+        self._update(self.optimizer_onlookers_, sum(onlookers.values()))
         second, raw = self._autoencoder_terms(X, y, z_u)
-        terms["reconstruction_loss"] = second["reconstruction_loss"]
         loss = self._total(second)
         self._update(self.optimizer_, loss)
-        self._record({**second, **terms}, len(X))
+        self._record({**second, **terms, **onlookers})
         self.notify("on_grad_computed", named_parameters=iter(()), batch=batch, training=True)
         return {"loss": loss.detach(), "y_pred": raw.detach()}
 
@@ -239,7 +247,7 @@ class GMMLatentNet(NeuralNet):
         loss.backward()
         optimizer.step()
 
-    def _record(self, terms, n_rows):
+    def _record(self, terms):
         """Write the terms to the history, and stop where one is no number any more."""
         for name, value in terms.items():
             value = float(value.detach())
