@@ -18,12 +18,37 @@ from sklearn.preprocessing import OrdinalEncoder
 from skcf import (
     CCEExplainer,
     ExactExplainer,
+    GMMLatentExplainer,
     NearestExplainer,
     PrototypeExplainer,
     TGTExplainer,
 )
 
 pd = pytest.importorskip("pandas")
+
+class TinyLatentExplainer(GMMLatentExplainer):
+    """As it comes, but for a net that is trained in a moment."""
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        target_class=None,
+        feature_space=None,
+        max_epochs=12,
+        batch_size=64,
+        random_state=None,
+    ):
+        super().__init__(
+            estimator,
+            target_class=target_class,
+            feature_space=feature_space,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            random_state=random_state,
+            lr=0.01,
+        )
+
 
 # A new explainer is covered by scikit-learn's checks and by our contract by one line here.
 EXPLAINERS = {
@@ -32,6 +57,7 @@ EXPLAINERS = {
     "exact": ExactExplainer,
     "prototype": PrototypeExplainer,
     "tgt": TGTExplainer,
+    "latent": TinyLatentExplainer,
 }
 
 

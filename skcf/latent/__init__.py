@@ -3,13 +3,21 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from skcf.latent._gdl import GDLExplainer
 from skcf.latent._gmm_latent import GMMLatentExplainer
-from skcf.latent._result import GMMLatentResult, LatentPath
+from skcf.latent._result import GDLResult, GMMLatentResult, LatentPath
 
 if TYPE_CHECKING:
     from skcf.latent._net import GMMLatentNet
 
-__all__ = ["GMMLatentExplainer", "GMMLatentNet", "GMMLatentResult", "LatentPath"]
+__all__ = [
+    "GDLExplainer",
+    "GDLResult",
+    "GMMLatentExplainer",
+    "GMMLatentNet",
+    "GMMLatentResult",
+    "LatentPath",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -12,9 +12,10 @@ from skcf._targets import OTHER
 from skcf.base import BaseCounterfactual
 from skcf.latent._codes import Codes
 from skcf.latent._endpoints import ENDPOINTS, Mixture
+from skcf.latent._gaussians import log_densities
 from skcf.latent._heads import Heads, Pixels
 from skcf.latent._probe import leakage_score, warn_of_bad_training
-from skcf.latent._result import GMMLatentResult
+from skcf.latent._result import LatentResult
 from skcf.latent._walk import Criterion, Paths, follow
 
 __all__ = ["LatentExplainer"]
@@ -32,7 +33,7 @@ FALLBACK_ALPHAS = 10
 class LatentExplainer(BaseCounterfactual):
     """Base class: it trains the modules of paper 2, and takes rows to codes and back."""
 
-    _result_type = GMMLatentResult
+    _result_type = LatentResult
 
     _parameter_constraints: dict = {
         **BaseCounterfactual._parameter_constraints,
@@ -202,6 +203,12 @@ class LatentExplainer(BaseCounterfactual):
         steps = np.tile(np.arange(1, n_classes), len(z))
         return of, (own[of] + steps) % n_classes
 
+    def _likeliest_other(self, z, own):
+        """The class other than its own of which each code is likeliest."""
+        likely = log_densities(z, self.means_, self.covariances_) + np.log(self.weights_)
+        likely[np.arange(len(z)), own] = -np.inf
+        return likely.argmax(axis=1)
+
     def _paths(self, Z, rows, own, target, endpoint, with_residual):
         """Ways of rows to an endpoint."""
         columns, z, z_u = self._codes.encode(Z)
@@ -255,7 +262,6 @@ class LatentExplainer(BaseCounterfactual):
     def _details_of_the_rest(self, n_rows):
         d = self.means_.shape[1]
         return {
-            "alpha": np.full(n_rows, np.nan),
             "latent": np.full((n_rows, d), np.nan),
             "latent_cf": np.full((n_rows, d), np.nan),
         }

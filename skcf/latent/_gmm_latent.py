@@ -13,8 +13,7 @@ from skcf._oracle import Oracle
 from skcf._targets import OTHER
 from skcf.latent._base import LatentExplainer
 from skcf.latent._endpoints import ENDPOINTS
-from skcf.latent._gaussians import log_densities
-from skcf.latent._result import LatentPath
+from skcf.latent._result import GMMLatentResult, LatentPath
 from skcf.latent._walk import follow
 from skcf.space._containers import Table, checked_container
 
@@ -23,6 +22,8 @@ __all__ = ["GMMLatentExplainer"]
 
 class GMMLatentExplainer(LatentExplainer):
     """Counterfactuals on the way to the target's centroid in a Gaussian-mixture latent space."""
+
+    _result_type = GMMLatentResult
 
     _parameter_constraints: dict = {
         **LatentExplainer._parameter_constraints,
@@ -168,8 +169,9 @@ class GMMLatentExplainer(LatentExplainer):
         """The way of each row to its target; of several, to the class that it is nearest to."""
         Z, own, target = oracle.encoded, oracle.origin_labels(), self._target_code
         _, z, _ = self._codes.encode(Z)
-        likely = log_densities(z, self.means_, self.covariances_) + np.log(self.weights_)
-        likely[np.arange(len(Z)), own] = -np.inf
-        target = likely.argmax(axis=1) if target == OTHER else np.full(len(Z), target)
+        target = self._likeliest_other(z, own) if target == OTHER else np.full(len(Z), target)
         rows = np.arange(len(Z))
         return self._paths(Z, rows, own, target, self.endpoint, self.residual_correction)
+
+    def _details_of_the_rest(self, n_rows):
+        return {**super()._details_of_the_rest(n_rows), "alpha": np.full(n_rows, np.nan)}

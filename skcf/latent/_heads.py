@@ -90,6 +90,37 @@ class Heads:
             rows[:, j] = np.where(known[:, j], best, Z[:, j])
         return rows
 
+    def column_slopes(self, Z, grad, swaps):
+        """Derivatives of a margin by the columns.
+
+        Parameters
+        ----------
+        Z : ndarray of float64, shape (n_rows, n_features)
+            Encoded rows.
+        grad : ndarray of float64, shape (n_rows, n_features)
+            Derivatives by numbers.
+        swaps : dict of {int: ndarray of float64, shape (n_rows, n_categories)}
+            What each category would change.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_columns)
+        """
+        slopes = np.zeros((len(Z), self.layout.n_columns))
+        slopes[:, : len(self.numbers)] = grad[:, self.numbers] * self.span
+        for place, j in enumerate(self.numbers):
+            if j in swaps:  # ordinal categories: from the one below to the one above
+                n = self._sizes_of[j]
+                code = np.clip(np.nan_to_num(Z[:, j]), 0, n - 1).astype(np.intp)
+                below, above = np.maximum(code - 1, 0), np.minimum(code + 1, n - 1)
+                rise = [np.take_along_axis(swaps[j], at[:, None], 1)[:, 0] for at in (above, below)]
+                width = np.maximum(above - below, 1)
+                slopes[:, place] = (rise[0] - rise[1]) / width * self.span[place]
+        for j, start, size in zip(self.groups, self.layout.starts, self.layout.sizes, strict=True):
+            if j in swaps:
+                slopes[:, start : start + size] = swaps[j]
+        return slopes
+
 
 class Pixels(Heads):
     """Images: all columns are numbers, in the units of the whole picture."""

@@ -1,4 +1,4 @@
-"""GMMLatentResult and LatentPath: what the explainers of the latent space return."""
+"""What the explainers of the latent space return."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,29 +7,58 @@ import numpy as np
 
 from skcf._result import CounterfactualResult
 
-__all__ = ["GMMLatentResult", "LatentPath"]
+__all__ = ["GDLResult", "GMMLatentResult", "LatentPath", "LatentResult"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class GMMLatentResult(CounterfactualResult):
-    """Counterfactuals with where they are on the way through the latent space.
+class LatentResult(CounterfactualResult):
+    """Counterfactuals with their codes.
 
     Beside the attributes of `CounterfactualResult`:
 
     Attributes
     ----------
-    alpha : ndarray of float64, shape (n_samples,)
-        How far it is to the endpoint, 1 being there; NaN where the way to it did not arrive, and
-        the counterfactual is on the way to a real row, or where none was needed.
     latent : ndarray of float64, shape (n_samples, latent_dim)
         Code z of the row; NaN where none was needed.
     latent_cf : ndarray of float64, shape (n_samples, latent_dim)
         Code from which the counterfactual was decoded.
     """
 
-    alpha: np.ndarray = field(default_factory=lambda: np.empty(0))
     latent: np.ndarray = field(default_factory=lambda: np.empty(0))
     latent_cf: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class GDLResult(LatentResult):
+    """Counterfactuals of a descent in the latent space.
+
+    Beside the attributes of `CounterfactualResult`, and ``latent`` and ``latent_cf``, codes z of the
+    row and of the counterfactual:
+
+    Attributes
+    ----------
+    n_steps : ndarray of int, shape (n_samples,)
+        Steps of the descent.
+    """
+
+    n_steps: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class GMMLatentResult(LatentResult):
+    """Counterfactuals with where they are on the way through the latent space.
+
+    Beside the attributes of `CounterfactualResult`, and ``latent`` and ``latent_cf``, codes z of the
+    row and of the counterfactual:
+
+    Attributes
+    ----------
+    alpha : ndarray of float64, shape (n_samples,)
+        How far it is to the endpoint, 1 being there; NaN where the way to it did not arrive, and
+        the counterfactual is on the way to a real row, or where none was needed.
+    """
+
+    alpha: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def summary(self) -> dict[str, float]:
         """Sum the result up in a few numbers.
