@@ -8,6 +8,7 @@ from skcf.latent._gmm_latent import GMMLatentExplainer
 from skcf.latent._result import GDLResult, GMMLatentResult, LatentPath
 
 if TYPE_CHECKING:
+    from skcf.latent._modules import LatentModule
     from skcf.latent._net import GMMLatentNet
 
 __all__ = [
@@ -16,11 +17,14 @@ __all__ = [
     "GMMLatentExplainer",
     "GMMLatentNet",
     "GMMLatentResult",
+    "LatentModule",
     "LatentPath",
 ]
 
+_HOME = {"GMMLatentNet": "skcf.latent._net", "LatentModule": "skcf.latent._modules"}
+
 
 def __getattr__(name: str) -> object:
-    if name == "GMMLatentNet":  # takes torch with it
-        return import_module("skcf.latent._net").GMMLatentNet
+    if name in _HOME:  # these take torch with them
+        return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'skcf.latent' has no attribute {name!r}")

@@ -20,9 +20,12 @@ from skcf.latent._walk import Criterion, Paths, follow
 
 __all__ = ["LatentExplainer"]
 
-TABLE = {"latent_dim": 3, "residual_dim": 8, "likelihood_weight": 0.5, "max_epochs": 40}
-IMAGE = {"latent_dim": 15, "residual_dim": 25, "likelihood_weight": 0.1, "max_epochs": 20}
+TABLE = {"latent_dim": 3, "residual_dim": 8, "likelihood_weight": 0.5}
+IMAGE = {"latent_dim": 15, "residual_dim": 25, "likelihood_weight": 0.1}
 """What None stands for: the paper's, where they work."""
+
+N_BATCHES, FEWEST_EPOCHS, MOST_EPOCHS = 6000, 15, 100
+"""Training goes on for so many batches, but no more epochs than the paper's."""
 
 MOST_SWAPPED = 1000
 """Training rows that are decoded at the target's centroid, to say how many are valid there."""
@@ -124,6 +127,13 @@ class LatentExplainer(BaseCounterfactual):
         given = getattr(self, name)
         return (TABLE if self.image_shape is None else IMAGE)[name] if given is None else given
 
+    def _n_epochs(self, n_rows):
+        """How many epochs; None: as many as make enough batches."""
+        if self.max_epochs is not None:
+            return self.max_epochs
+        wanted = N_BATCHES * self.batch_size // n_rows
+        return int(np.clip(wanted, FEWEST_EPOCHS, MOST_EPOCHS))
+
     def _train(self, columns, labels, heads, seed):
         """Make the net, or go on with the one that there is, and train it."""
         from copy import deepcopy
@@ -135,7 +145,7 @@ class LatentExplainer(BaseCounterfactual):
         options = self._net_options(heads, labels)
         if go_on:
             # a copy: the one that there is stays what it was, should this fail
-            net = deepcopy(self.net_).set_params(max_epochs=self._default("max_epochs"))
+            net = deepcopy(self.net_).set_params(max_epochs=self._n_epochs(len(labels)))
         else:
             net = configured(self.net, options)
         self.net_ = trained(net, columns, labels, seed=seed, dtype=self.dtype, go_on=go_on)
@@ -159,7 +169,7 @@ class LatentExplainer(BaseCounterfactual):
             **{f"module__{name}": value for name, value in made_of.items()},
             "likelihood_weight": self._default("likelihood_weight"),
             "adversary_weight": self.adversary_weight,
-            "max_epochs": self._default("max_epochs"),
+            "max_epochs": self._n_epochs(len(labels)),
             "batch_size": self.batch_size,
             "lr": self.lr,
             "device": self.device,
@@ -186,21 +196,26 @@ class LatentExplainer(BaseCounterfactual):
         self.leakage_score_ = leakage_score(z_u, labels, seed)
         rows = np.flatnonzero(labels != self._target_code)
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_SWAPPED)).astype(np.intp)]
-        of, target = self._aims(z[rows], labels[rows])
-        paths = self._paths(Z[rows][of], rows[of], labels[rows][of], target, "centroid", False)
-        ends = paths.candidates(self._codes, self.feature_space_.constraints_, np.ones(len(paths)))
-        is_there = oracle.labels(ends, paths.rows) == target
+        of, target = self._aims(rows, labels[rows])
+        rows = rows[of]
+        columns = self._codes.decode(self.means_[target], z_u[rows])
+        # what training has done: constraints are another matter
+        swapped = self._codes.heads.rows(columns, Z[rows])
+        constraints = self.feature_space_.constraints_
+        whole = constraints.integer | np.isin(np.arange(Z.shape[1]), constraints.categorical)
+        swapped = np.where(whole, np.rint(swapped), swapped)
+        is_there = oracle.labels(swapped, rows) == target
         self.swap_validity_ = float(np.mean(is_there)) if len(rows) else 1.0
         majority = np.bincount(labels).max() / len(labels)
         warn_of_bad_training(self.leakage_score_, majority, self.swap_validity_, stacklevel=7)
 
-    def _aims(self, z, own):
+    def _aims(self, rows, own):
         """Each row with each class that it may go to."""
         if self._target_code != OTHER:
-            return np.arange(len(z)), np.full(len(z), self._target_code)
+            return np.arange(len(rows)), np.full(len(rows), self._target_code)
         n_classes = len(self.classes_)
-        of = np.repeat(np.arange(len(z)), n_classes - 1)
-        steps = np.tile(np.arange(1, n_classes), len(z))
+        of = np.repeat(np.arange(len(rows)), n_classes - 1)
+        steps = np.tile(np.arange(1, n_classes), len(rows))
         return of, (own[of] + steps) % n_classes
 
     def _likeliest_other(self, z, own):
