@@ -43,7 +43,7 @@ class Batches:
     """
 
     def __init__(self, dataset, batch_size, shuffle=False):
-        self._X, self._y = dataset.X, dataset.y
+        self._X, self._y = _rows_of(dataset)
         self._batch_size, self._shuffle = batch_size, shuffle
 
     def __len__(self):
@@ -63,6 +63,15 @@ class Batches:
             yield self._X[index], self._y[index]
 
 
+def _rows_of(dataset):
+    """The rows and labels of a data set, or of a part of one."""
+    if hasattr(dataset, "indices"):
+        X, y = _rows_of(dataset.dataset)
+        index = torch.as_tensor(dataset.indices)
+        return X[index], y[index]
+    return dataset.X, dataset.y
+
+
 class GMMLatentNet(NeuralNet):
     """Trains encoders, decoder, adversary and mixture together.
 
@@ -80,8 +89,9 @@ class GMMLatentNet(NeuralNet):
         Weight of the likelihood in Eqs. 6 and 9.
     adversary_weight : float, default=0.05
         Weight of the confusion of the adversary.
-    reconstruction_weight : float, default=1.0
-        Weight of the reconstruction.
+    reconstruction_weight : float, default=30.0
+        Weight of the reconstruction, which is a mean over features: the paper's sum of squares
+        over some thirty columns.
     swap_weight : float, default=1.0
         Weight of what the surrogate says of rows with the code of another class.
     confusion : {"bounded", "literal"}, default="bounded"
@@ -89,6 +99,8 @@ class GMMLatentNet(NeuralNet):
         below.
     temperature : float, default=0.5
         Of the softmax of categories in the last epoch; 1 in the first, and geometric in between.
+    onlooker_lr_factor : float, default=5.0
+        How much faster adversary and surrogate learn than those that they look at.
     criterion, optimizer, lr, max_epochs, batch_size, ... : object
         As skorch has them.
     """
@@ -99,10 +111,11 @@ class GMMLatentNet(NeuralNet):
         *,
         likelihood_weight=0.5,
         adversary_weight=0.05,
-        reconstruction_weight=1.0,
+        reconstruction_weight=30.0,
         swap_weight=1.0,
         confusion="bounded",
         temperature=0.5,
+        onlooker_lr_factor=5.0,
         criterion=nn.MSELoss,
         optimizer=torch.optim.Adam,
         lr=1e-3,
@@ -129,6 +142,7 @@ class GMMLatentNet(NeuralNet):
         self.swap_weight = swap_weight
         self.confusion = confusion
         self.temperature = temperature
+        self.onlooker_lr_factor = onlooker_lr_factor
 
     @property
     def _default_callbacks(self):
@@ -144,6 +158,8 @@ class GMMLatentNet(NeuralNet):
         self.optimizer_mixture_ = self._optimizer_of(module.encoder, module.mixture)
         onlookers = [module.adversary] + ([module.surrogate] if module.surrogate else [])
         self.optimizer_onlookers_ = self._optimizer_of(*onlookers)
+        for group in self.optimizer_onlookers_.param_groups:
+            group["lr"] *= self.onlooker_lr_factor
         return self
 
     def _optimizer_of(self, *parts):
