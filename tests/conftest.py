@@ -26,6 +26,7 @@ from skcf import (
 
 pd = pytest.importorskip("pandas")
 
+
 class TinyLatentExplainer(GMMLatentExplainer):
     """As it comes, but for a net that is trained in a moment."""
 

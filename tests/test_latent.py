@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skcf import FeatureSpace, GDLExplainer, GMMLatentExplainer
 from skcf._oracle import Oracle
-from skcf.latent._walk import Criterion, Paths, follow
+from skcf.latent._walk import Criterion, follow
 from skcf.space._containers import Table
 
 torch = pytest.importorskip("torch")
@@ -227,7 +227,7 @@ def test_a_net_that_is_none_is_refused(cancer):
     from skorch import NeuralNetClassifier
 
     net = NeuralNetClassifier(torch.nn.Linear)
-    with pytest.raises(TypeError, match="net must be an unfitted GMMLatentNet.*NeuralNetClassi"):
+    with pytest.raises(TypeError, match=r"net must be an unfitted GMMLatentNet.*NeuralNetClassi"):
         GMMLatentExplainer(model, net=net, **TINY).fit(X)
 
 
@@ -273,9 +273,7 @@ def test_the_first_crossing_is_that_of_a_fine_grid(cancer, fitted):
     fine = np.arange(1, 65) * 1.5 / 64  # sections of sections
     crossing = np.full(len(X), np.inf)
     for step in fine[::-1]:
-        at = paths.candidates(
-            fitted._codes, oracle.space.constraints_, np.full(len(X), step)
-        )
+        at = paths.candidates(fitted._codes, oracle.space.constraints_, np.full(len(X), step))
         inside = oracle.margin(at, paths.rows, paths.target) >= 1e-4
         crossing[inside] = step
     assert (margin >= 1e-4).all()

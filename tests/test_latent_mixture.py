@@ -40,8 +40,7 @@ def whole(covariance):
 def test_densities_are_those_of_scipy(covariance_type):
     means, covariances, _, z = drawn(covariance_type)
     expected = [
-        multivariate_normal(m, whole(c)).logpdf(z)
-        for m, c in zip(means, covariances, strict=True)
+        multivariate_normal(m, whole(c)).logpdf(z) for m, c in zip(means, covariances, strict=True)
     ]
     assert_allclose(log_densities(z, means, covariances), np.transpose(expected), rtol=1e-10)
 

@@ -91,7 +91,9 @@ class LatentExplainer(BaseCounterfactual):
         self._train(columns, labels, heads, seed)
         self._codes = Codes(heads, self._module_for_use())
         oracle.learn_shortcut()
-        self._starts = StartRows(Z, labels, oracle, self._targets, self.feature_space_, self.min_margin)
+        self._starts = StartRows(
+            Z, labels, oracle, self._targets, self.feature_space_, self.min_margin
+        )
         _, z, z_u = self._codes.encode(Z)
         safe = self._starts.is_safe
         self._mixture = Mixture(

@@ -12,8 +12,8 @@ from skcf._maps import TorchMap
 
 __all__ = ["Codes"]
 
-CHUNK = 64
-"""Rows of a batch: no fewer, and no more."""
+CHUNK, IMAGES = 64, 8
+"""Rows of a batch, no fewer and no more: of dense nets, whose calls take the time, and others."""
 
 ALL_AT_ONCE = 2**62
 """Values that a module may be given: batches are small already."""
@@ -43,22 +43,15 @@ class Codes:
         columns, z, z_u : ndarray of float64
         """
         columns = self.heads.columns(Z)
-        z = in_chunks(self._encoder.values, columns)
-        return columns, z, in_chunks(self._residual_encoder.values, columns)
+        z = in_chunks(self._encoder, columns)
+        return columns, z, in_chunks(self._residual_encoder, columns)
 
     def decode(self, z, z_u):
         """Numbers, and the shares of categories, shape (n, n_columns)."""
-        return in_chunks(self._decoded, np.hstack([z, z_u]))
-
-    def _decoded(self, codes):
-        return self.layout.soft_array(self._decoder.values(codes))
+        return self.layout.soft_array(in_chunks(self._decoder, np.hstack([z, z_u])))
 
     def pullback(self, codes, V):
         """Gradient of ``sum(V * decode)`` by codes of both kinds side by side."""
-        return in_chunks(self._pulled_back, np.hstack([codes, V]), codes.shape[1])
-
-    def _pulled_back(self, both, n_codes):
-        codes, V = both[:, :n_codes], both[:, n_codes:]
 
         def by_raw(raw, block):
             return self.layout.soft_pullback(self.layout.soft_array(raw), V[block])
@@ -71,10 +64,10 @@ def _read(module):
     return dense_map(module) or TorchMap(module, ALL_AT_ONCE)
 
 
-def in_chunks(function, X, *options):
-    """Ask a function of rows in batches of one size; rows of zeros fill up the last one."""
-    n_rows = len(X)
-    filled = np.zeros((max(1, -(-n_rows // CHUNK)) * CHUNK, X.shape[1]))
+def in_chunks(given, X):
+    """Values of a map, in batches of one size; rows of zeros fill up the last one."""
+    n_rows, size = len(X), IMAGES if isinstance(given, TorchMap) else CHUNK
+    filled = np.zeros((max(1, -(-n_rows // size)) * size, X.shape[1]))
     filled[:n_rows] = X
-    parts = [function(filled[i : i + CHUNK], *options) for i in range(0, len(filled), CHUNK)]
+    parts = [given.values(filled[i : i + size]) for i in range(0, len(filled), size)]
     return np.concatenate(parts)[:n_rows]

@@ -17,8 +17,8 @@ class ConvolutionalEncoder(nn.Sequential):
     together: the third convolution gives 32 x 25 x 25 = 20,000 numbers. Repaired, with 15 numbers
     for Encoder and 25 for Encoder_u, and strides of 2, which make it ten times as fast:
     ``Conv2d(1, 8, 3)``, ReLU; ``Conv2d(8, 16, 3)``, BatchNorm2d, ReLU; ``Conv2d(16, 32, 3)``,
-    LeakyReLU; ``Linear(32 * 4 * 4, 128)``, ReLU; ``Linear(128, n_outputs)`` for 28 x 28 pixels. With
-    ``stride=1, kernel_size=2, padding=0`` it is the paper's, with 20,000 numbers.
+    LeakyReLU; ``Linear(32 * 4 * 4, 128)``, ReLU; ``Linear(128, n_outputs)`` for 28 x 28 pixels.
+    With ``stride=1, kernel_size=2, padding=0`` it is the paper's, with 20,000 numbers.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ class ConvolutionalDecoder(nn.Sequential):
 
     The paper's takes the 25 numbers of Encoder_u alone. Repaired: 15 + 25 = 40 numbers;
     ``Linear(40, 128)``, ReLU; ``Linear(128, 32 * 4 * 4)``, ReLU; ``ConvTranspose2d(32, 16, 3)``,
-    BatchNorm2d, ReLU; ``ConvTranspose2d(16, 8, 3)``, BatchNorm2d, ReLU; ``ConvTranspose2d(8, 1, 3)``,
-    sigmoid.
+    BatchNorm2d, ReLU; ``ConvTranspose2d(16, 8, 3)``, BatchNorm2d, ReLU;
+    ``ConvTranspose2d(8, 1, 3)``, sigmoid.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ class GDLExplainer(LatentExplainer):
     References
     ----------
     .. [1] X. Zhao, K. Broelemann, G. Kasneci. "Counterfactual explanation via search in Gaussian
-       mixture distributed latent space." IJCAI 2023 workshop on XAI.
+       mixture distributed latent space." arXiv:2307.13390, 2023.
 
     Examples
     --------

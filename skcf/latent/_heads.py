@@ -52,7 +52,7 @@ class Heads:
     def known(self, Z):
         """Which values a column can say."""
         is_number = self._sizes_of == -1
-        return ~np.isnan(Z) & (is_number | ((Z >= 0) & (Z < self._sizes_of)))
+        return ~np.isnan(Z) & (is_number | ((Z >= 0) & (self._sizes_of > Z)))
 
     def columns(self, Z):
         """Columns of encoded rows, shape (n_rows, n_columns)."""

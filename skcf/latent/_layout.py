@@ -79,7 +79,9 @@ class Layout:
             return soft
         columns = torch.as_tensor(self.padded, device=soft.device)
         shares = soft.detach()[:, columns.clamp(min=0)].masked_fill(columns < 0, -1.0)
-        best = torch.take_along_dim(columns.expand(len(soft), -1, -1), shares.argmax(2)[..., None], 2)
+        best = torch.take_along_dim(
+            columns.expand(len(soft), -1, -1), shares.argmax(2)[..., None], 2
+        )
         hard = torch.zeros_like(soft).scatter_(1, best[..., 0], 1.0)
         hard[:, : self.n_numbers] = soft.detach()[:, : self.n_numbers]
         return soft + (hard - soft).detach()

@@ -164,7 +164,9 @@ class GMMLatentNet(NeuralNet):
 
     def _optimizer_of(self, *parts):
         named = [
-            (f"{i}.{name}", p) for i, part in enumerate(parts) for name, p in part.named_parameters()
+            (f"{i}.{name}", p)
+            for i, part in enumerate(parts)
+            for name, p in part.named_parameters()
         ]
         args, options = self.get_params_for_optimizer("optimizer", named)
         if self.optimizer is torch.optim.Adam:  # small nets: many calls for little work
@@ -269,7 +271,7 @@ class GMMLatentNet(NeuralNet):
             value = float(value.detach())
             if not math.isfinite(value):
                 raise ValueError(
-                    f"Training broke off in epoch {len(self.history)}: {name} is {value}. Lower lr, "
-                    "or the weight of that term."
+                    f"Training broke off in epoch {len(self.history)}: {name} is {value}. Lower "
+                    "lr, or the weight of that term."
                 )
             self.history.record_batch(name, value)

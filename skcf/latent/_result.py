@@ -32,8 +32,8 @@ class LatentResult(CounterfactualResult):
 class GDLResult(LatentResult):
     """Counterfactuals of a descent in the latent space.
 
-    Beside the attributes of `CounterfactualResult`, and ``latent`` and ``latent_cf``, codes z of the
-    row and of the counterfactual:
+    Beside the attributes of `CounterfactualResult`, and ``latent`` and ``latent_cf``, codes z of
+    the row and of the counterfactual:
 
     Attributes
     ----------
@@ -48,8 +48,8 @@ class GDLResult(LatentResult):
 class GMMLatentResult(LatentResult):
     """Counterfactuals with where they are on the way through the latent space.
 
-    Beside the attributes of `CounterfactualResult`, and ``latent`` and ``latent_cf``, codes z of the
-    row and of the counterfactual:
+    Beside the attributes of `CounterfactualResult`, and ``latent`` and ``latent_cf``, codes z of
+    the row and of the counterfactual:
 
     Attributes
     ----------
