@@ -24,7 +24,7 @@ TABLE = {"latent_dim": 3, "residual_dim": 8, "likelihood_weight": 0.5}
 IMAGE = {"latent_dim": 15, "residual_dim": 25, "likelihood_weight": 0.1}
 """What None stands for: the paper's, where they work."""
 
-N_BATCHES, FEWEST_EPOCHS, MOST_EPOCHS = 6000, 15, 100
+N_BATCHES, FEWEST_EPOCHS, MOST_EPOCHS = {"table": 6000, "image": 1200}, 15, 100
 """Training goes on for so many batches, but no more epochs than the paper's."""
 
 MOST_SWAPPED = 1000
@@ -133,7 +133,8 @@ class LatentExplainer(BaseCounterfactual):
         """How many epochs; None: as many as make enough batches."""
         if self.max_epochs is not None:
             return self.max_epochs
-        wanted = N_BATCHES * self.batch_size // n_rows
+        kind = "table" if self.image_shape is None else "image"
+        wanted = N_BATCHES[kind] * self.batch_size // n_rows
         return int(np.clip(wanted, FEWEST_EPOCHS, MOST_EPOCHS))
 
     def _train(self, columns, labels, heads, seed):

@@ -66,7 +66,8 @@ class GMMLatentExplainer(LatentExplainer):
         Whether a small net that imitates the classifier's labels says what becomes of rows that
         are decoded with the code of another class, so that the decoder learns to follow the code.
     max_epochs : int, default=None
-        Passes over the rows. None: as many as make 6,000 batches, between 15 and 100.
+        Passes over the rows. None: as many as make 6,000 batches, of images 1,200; between 15 and
+        100.
     batch_size : int, default=100
         Rows of a batch.
     lr : float, default=0.001

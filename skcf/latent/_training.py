@@ -4,8 +4,8 @@ from copy import deepcopy
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
-from skcf.latent._modules import LatentModule
 from skcf.latent._net import GMMLatentNet
 
 __all__ = ["checked_device", "configured", "trained", "used_module"]
@@ -45,7 +45,7 @@ def configured(net, options):
             "net must be an unfitted GMMLatentNet, whose training is that of the method; got "
             f"{type(net).__name__}."
         )
-    return deepcopy(net).set_params(**options)
+    return clone(net).set_params(**options)
 
 
 def trained(net, columns, labels, *, seed, dtype, go_on=False):
@@ -114,6 +114,4 @@ def _checked(name, module, inputs, n_outputs):
 
 def used_module(net):
     """The trained module, for use: in evaluation mode, on the processor."""
-    module = net.module_ if net.device in (None, "cpu") else deepcopy(net.module_).cpu()
-    assert isinstance(module, LatentModule)
-    return module.eval()
+    return (net.module_ if net.device in (None, "cpu") else deepcopy(net.module_).cpu()).eval()
