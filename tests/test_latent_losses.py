@@ -193,31 +193,3 @@ def test_pixels_have_one_scale():
     X = np.array([[0.0, 10.0, 5.0], [0.0, 200.0, 5.0]])
     space = FeatureSpace().fit(X)
     assert_allclose(Pixels(space, X).columns(X), X / 200)
-
-
-def gains():
-    """Most people have no gain."""
-    Z = np.array([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0], [50.0, 4.0], [100.0, 5.0]])
-    return Heads(FeatureSpace().fit(Z), Z), Z
-
-
-def test_a_value_that_most_rows_share_has_columns_of_its_own():
-    heads, Z = gains()
-    expected = [[0, 0, 1, 0], [0, 0.25, 1, 0], [0, 0.5, 1, 0], [0.5, 0.75, 0, 1], [1, 1, 0, 1]]
-    assert_allclose(heads.columns(Z), expected)
-    assert_array_equal(heads.rows(heads.columns(Z), Z), Z)
-
-
-def test_it_is_left_for_another_one_where_that_is_likelier_and_not_before():
-    heads, Z = gains()
-    columns = np.tile([0.3, 0.0, 0.6, 0.4], (5, 1))
-    assert_array_equal(heads.rows(columns, Z)[:, 0], 0)
-    columns[:, 2:] = [0.4, 0.6]
-    assert_allclose(heads.rows(columns, Z)[:, 0], 30)
-
-
-def test_two_values_and_pixels_have_none():
-    Z = np.array([[0.0], [0.0], [1.0]])
-    assert Heads(FeatureSpace().fit(Z), Z).layout.n_columns == 1
-    Z = gains()[1]
-    assert Pixels(FeatureSpace().fit(Z), Z).layout.n_columns == 2

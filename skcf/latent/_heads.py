@@ -7,10 +7,6 @@ from skcf.space._features import NumericFeature
 
 __all__ = ["Heads", "Pixels"]
 
-ATOM = 0.5
-"""Share of rows from which on one value of a number is a thing of its own: no capital gain at all
-is not a small one, and a decoder of numbers alone would give everybody some."""
-
 ROUNDING = 1e-9
 """Of a column: a value that has moved by less has not moved."""
 
@@ -19,8 +15,7 @@ class Heads:
     """One column for each number and ordinal category, one for each value of other categories.
 
     Numbers are scaled to 0 to 1 over the training rows, as in the paper. What is missing, or was
-    not seen, enters as the median or the commonest category, and is kept. A number that most
-    rows share (an atom) has two more columns: whether it is that, or another one.
+    not seen, enters as the median or the commonest category, and is kept.
 
     Parameters
     ----------
@@ -39,10 +34,7 @@ class Heads:
         self.numbers = np.flatnonzero(~nominal & (self._sizes_of != 0))
         self.groups = np.flatnonzero(nominal)
         self._settle_scale(np.where(self.known(Z), Z, np.nan))
-        self._settle_atoms(np.where(self.known(Z), Z, np.nan)[:, self.numbers])
-        sizes = [*self._sizes_of[self.groups], *np.full(len(self.atoms), 2)]
-        self.layout = Layout(len(self.numbers), sizes)
-        self._atom_starts = self.layout.starts[len(self.groups) :]
+        self.layout = Layout(len(self.numbers), self._sizes_of[self.groups])
 
     def _settle_scale(self, Z):
         """Ranges of numbers, and what stands for a value that is not known."""
@@ -57,20 +49,6 @@ class Heads:
             codes = Z[:, j][~np.isnan(Z[:, j])].astype(np.intp)
             self._typical[j] = np.bincount(codes, minlength=1).argmax()
 
-    def _settle_atoms(self, numbers):
-        """Which of the numbers have an atom, its value, and how far away the others are."""
-        atoms, values, away = [], [], []
-        for place in np.flatnonzero(self._sizes_of[self.numbers] == -1):
-            column = numbers[~np.isnan(numbers[:, place]), place]
-            found, counts = np.unique(column, return_counts=True)
-            if len(found) > 2 and counts.max() > ATOM * len(column):
-                value = found[counts.argmax()]
-                atoms.append(place)
-                values.append(value)
-                away.append(np.median(column[column != value]) - value)
-        self.atoms, self.atom_values = np.array(atoms, dtype=np.intp), np.array(values)
-        self._away = np.array(away)
-
     def known(self, Z):
         """Which values a column can say."""
         is_number = self._sizes_of == -1
@@ -81,10 +59,8 @@ class Heads:
         Z = np.where(self.known(Z), Z, self._typical)
         columns = np.zeros((len(Z), self.layout.n_columns))
         columns[:, : len(self.numbers)] = (Z[:, self.numbers] - self.low) / self.span
-        places = self.layout.starts[: len(self.groups)] + Z[:, self.groups].astype(np.intp)
+        places = self.layout.starts + Z[:, self.groups].astype(np.intp)
         columns[np.arange(len(Z))[:, None], places] = 1.0
-        is_other = Z[:, self.numbers[self.atoms]] != self.atom_values
-        columns[np.arange(len(Z))[:, None], self._atom_starts + is_other] = 1.0
         return columns
 
     def rows(self, columns, Z):
@@ -107,12 +83,9 @@ class Heads:
         own = Z[:, self.numbers]
         values = self.low + self.span * columns[:, : len(self.numbers)]
         values = np.clip(values, np.fmin(self.low, own), np.fmax(self.high, own))
-        at, first = self.atoms, self._atom_starts
-        is_atom = columns[:, first] >= columns[:, first + 1]
-        values[:, at] = np.where(is_atom, self.atom_values, values[:, at])
         moved = known[:, self.numbers] & (np.abs(values - own) > ROUNDING * self.span)
         rows[:, self.numbers] = np.where(moved, values, own)
-        for j, start, size in self._parts():
+        for j, start, size in zip(self.groups, self.layout.starts, self.layout.sizes, strict=True):
             best = columns[:, start : start + size].argmax(axis=1)
             rows[:, j] = np.where(known[:, j], best, Z[:, j])
         return rows
@@ -143,27 +116,17 @@ class Heads:
                 rise = [np.take_along_axis(swaps[j], at[:, None], 1)[:, 0] for at in (above, below)]
                 width = np.maximum(above - below, 1)
                 slopes[:, place] = (rise[0] - rise[1]) / width * self.span[place]
-        for j, start, size in self._parts():
+        for j, start, size in zip(self.groups, self.layout.starts, self.layout.sizes, strict=True):
             if j in swaps:
                 slopes[:, start : start + size] = swaps[j]
-        # as if it went to where the other values are
-        slopes[:, self._atom_starts + 1] = grad[:, self.numbers[self.atoms]] * self._away
         return slopes
-
-    def _parts(self):
-        """Each category with its columns: feature, start and width."""
-        n = len(self.groups)
-        return zip(self.groups, self.layout.starts[:n], self.layout.sizes[:n], strict=True)
 
 
 class Pixels(Heads):
-    """Images: all columns are numbers, in the units of the whole picture, and none has an atom."""
+    """Images: all columns are numbers, in the units of the whole picture."""
 
     def _settle_scale(self, Z):
         super()._settle_scale(Z)
         self.low = np.full(len(self.low), self.low.min())
         self.high = np.full(len(self.high), self.high.max())
         self.span = np.where(self.high > self.low, self.high - self.low, 1.0)
-
-    def _settle_atoms(self, numbers):
-        super()._settle_atoms(np.full(numbers.shape, np.nan))
