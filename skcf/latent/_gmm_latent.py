@@ -66,7 +66,7 @@ class GMMLatentExplainer(LatentExplainer):
         Whether a small net that imitates the classifier's labels says what becomes of rows that
         are decoded with the code of another class, so that the decoder learns to follow the code.
     max_epochs : int, default=None
-        Passes over the rows. None: as many as make 6,000 batches, of images 1,200; between 15 and
+        Passes over the rows. None: as many as make 6,000 batches, of images 1,200; between 12 and
         100.
     batch_size : int, default=100
         Rows of a batch.
@@ -163,7 +163,8 @@ class GMMLatentExplainer(LatentExplainer):
     - Tables 4 to 7 do not fit together; `skcf.latent.LatentModule` says what is built instead.
 
     For more plausible counterfactuals, further away: ``endpoint="transport"``,
-    ``residual_correction=False``, a higher `target_score`, and ``adversary_weight=2``.
+    ``residual_correction=False``, ``target_score=0.95`` and ``adversary_weight=2``; further yet,
+    ``net__reconstruction_weight=10``.
 
     Numbers stay within the range of the training rows, missing values as they are; these enter the
     net as medians or commonest categories. All constraints are written into each step before the
