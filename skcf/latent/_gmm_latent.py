@@ -162,9 +162,10 @@ class GMMLatentExplainer(LatentExplainer):
     - Standard deviations are ``0.1 + softplus(.)``, which keeps the likelihood bounded.
     - Tables 4 to 7 do not fit together; `skcf.latent.LatentModule` says what is built instead.
 
-    For more plausible counterfactuals, further away: ``endpoint="transport"``,
-    ``residual_correction=False``, ``target_score=0.95`` and ``adversary_weight=2``; further yet,
-    ``net__reconstruction_weight=10``.
+    For counterfactuals that other classifiers of the same rows accept as well: a `target_score` of
+    0.9, say. For more plausible ones, further away: also ``adversary_weight=2`` and
+    ``net__reconstruction_weight=10``, and ``endpoint="transport"`` with
+    ``residual_correction=False``.
 
     Numbers stay within the range of the training rows, missing values as they are; these enter the
     net as medians or commonest categories. All constraints are written into each step before the
