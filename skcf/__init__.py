@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skcf.collective import CCEExplainer, CollectiveResult
     from skcf.exact import ExactExplainer
     from skcf.group import DBMExplainer, TGTExplainer
+    from skcf.latent import GDLExplainer, GMMLatentExplainer
     from skcf.nearest import NearestExplainer
     from skcf.prototype import PrototypeExplainer
     from skcf.space import FeatureSpace
@@ -28,6 +29,8 @@ _HOME = {
     "DBMExplainer": "skcf.group",
     "ExactExplainer": "skcf.exact",
     "FeatureSpace": "skcf.space",
+    "GDLExplainer": "skcf.latent",
+    "GMMLatentExplainer": "skcf.latent",
     "InvalidCounterfactualWarning": "skcf._exceptions",
     "NearestExplainer": "skcf.nearest",
     "PrototypeExplainer": "skcf.prototype",
@@ -40,6 +43,7 @@ _SUBMODULES = (
     "exact",
     "group",
     "inspection",
+    "latent",
     "metrics",
     "nearest",
     "prototype",
@@ -55,6 +59,8 @@ __all__ = [
     "DBMExplainer",
     "ExactExplainer",
     "FeatureSpace",
+    "GDLExplainer",
+    "GMMLatentExplainer",
     "InvalidCounterfactualWarning",
     "NearestExplainer",
     "PrototypeExplainer",

@@ -18,12 +18,31 @@ from sklearn.preprocessing import OrdinalEncoder
 from skcf import (
     CCEExplainer,
     ExactExplainer,
+    GMMLatentExplainer,
     NearestExplainer,
     PrototypeExplainer,
     TGTExplainer,
 )
 
 pd = pytest.importorskip("pandas")
+
+
+class TinyLatentExplainer(GMMLatentExplainer):
+    """As it comes, but for a net that is trained in a moment: some 150 batches."""
+
+    def __init__(self, estimator=None, *, target_class=None, feature_space=None, random_state=0):
+        super().__init__(
+            estimator,
+            target_class=target_class,
+            feature_space=feature_space,
+            random_state=random_state,
+            batch_size=64,
+            lr=0.01,
+        )
+
+    def _n_epochs(self, n_rows):
+        return int(np.clip(150 * 64 // n_rows, 3, 60))
+
 
 # A new explainer is covered by scikit-learn's checks and by our contract by one line here.
 EXPLAINERS = {
@@ -32,6 +51,7 @@ EXPLAINERS = {
     "exact": ExactExplainer,
     "prototype": PrototypeExplainer,
     "tgt": TGTExplainer,
+    "latent": TinyLatentExplainer,
 }
 
 
