@@ -64,6 +64,59 @@ class LatentExplainer(BaseCounterfactual):
         "random_state": ["random_state"],
     }
 
+    def __init__(
+        self,
+        estimator,
+        *,
+        target_class,
+        feature_space,
+        latent_dim,
+        residual_dim,
+        image_shape,
+        encoder,
+        decoder,
+        net,
+        covariance_type,
+        likelihood_weight,
+        adversary_weight,
+        surrogate,
+        max_epochs,
+        batch_size,
+        lr,
+        target_score,
+        tol,
+        min_margin,
+        refine,
+        device,
+        dtype,
+        warm_start,
+        verbose,
+        random_state,
+    ):
+        super().__init__(estimator, target_class=target_class, feature_space=feature_space)
+        self.latent_dim = latent_dim
+        self.residual_dim = residual_dim
+        self.image_shape = image_shape
+        self.encoder = encoder
+        self.decoder = decoder
+        self.net = net
+        self.covariance_type = covariance_type
+        self.likelihood_weight = likelihood_weight
+        self.adversary_weight = adversary_weight
+        self.surrogate = surrogate
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.target_score = target_score
+        self.tol = tol
+        self.min_margin = min_margin
+        self.refine = refine
+        self.device = device
+        self.dtype = dtype
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
     def set_params(self, **params):
         """Set parameters; those of the net (``net__callbacks``) also where there is none yet.
 

@@ -137,32 +137,36 @@ class GDLExplainer(LatentExplainer):
         verbose=0,
         random_state=None,
     ):
-        super().__init__(estimator, target_class=target_class, feature_space=feature_space)
-        self.latent_dim = latent_dim
-        self.residual_dim = residual_dim
-        self.image_shape = image_shape
-        self.encoder = encoder
-        self.decoder = decoder
-        self.net = net
-        self.covariance_type = covariance_type
-        self.likelihood_weight = likelihood_weight
-        self.adversary_weight = adversary_weight
-        self.surrogate = surrogate
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
+        super().__init__(
+            estimator,
+            target_class=target_class,
+            feature_space=feature_space,
+            latent_dim=latent_dim,
+            residual_dim=residual_dim,
+            image_shape=image_shape,
+            encoder=encoder,
+            decoder=decoder,
+            net=net,
+            covariance_type=covariance_type,
+            likelihood_weight=likelihood_weight,
+            adversary_weight=adversary_weight,
+            surrogate=surrogate,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            target_score=target_score,
+            tol=tol,
+            min_margin=min_margin,
+            refine=refine,
+            device=device,
+            dtype=dtype,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.loss = loss
         self.max_steps = max_steps
         self.learning_rate_init = learning_rate_init
-        self.target_score = target_score
-        self.tol = tol
-        self.min_margin = min_margin
-        self.refine = refine
-        self.device = device
-        self.dtype = dtype
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
 
     def _learn(self, Z, labels, oracle, sample_weight):
         super()._learn(Z, labels, oracle, sample_weight)
