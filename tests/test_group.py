@@ -625,3 +625,13 @@ def test_metric_with_features_by_pair_is_better_for_being_refitted():
     assert refitted > plain
     assert refitted >= shared
     assert together.transitivity_violation_ < 1e-12
+
+
+@pytest.mark.parametrize("solver", ["auto", "metric"])
+def test_nothing_is_refitted_where_nothing_is_dropped(solver):
+    X, y = load_iris(return_X_y=True)
+    given = {"solver": solver, "n_alphas": 3, "max_steps": 200, "random_state": 0}
+    one = TGTExplainer(curved, n_features_to_change=4, **given).fit(X, y)
+    assert one.transitivity_violation_ < 1e-12
+    plain = TGTExplainer(curved, **given).fit(X, y)
+    assert_array_equal(pairwise(one), pairwise(plain))

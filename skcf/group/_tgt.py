@@ -355,10 +355,15 @@ class TGTExplainer(BaseGroupExplainer):
             alphas, T, problem.objective(T, alphas), certificates(problem, T, alphas), n_iter
         )
 
+    def _drops(self, task):
+        """Whether features are left out: where none are, translations are transitive."""
+        k = self.n_features_to_change
+        return k is not None and k < task.Z.shape[1]
+
     def _candidates(self, task, translations):
         """What is kept for each alpha, and then what becomes of that by refitting it."""
         kept = self._kept(task.problem, translations)
-        if not self.refit or self.n_features_to_change is None or self.loss != "mean":
+        if not self.refit or not self._drops(task) or self.loss != "mean":
             return kept
         reach = np.ptp(task.Z, axis=0)
         if self.support == "shared":
@@ -400,14 +405,14 @@ class TGTExplainer(BaseGroupExplainer):
         problem, k = task.problem, self.n_features_to_change
         path = self._path(problem, self.alphas_, random).translations
         starts = path
-        if k is not None:
+        if self._drops(task):
             starts = np.concatenate([starts, select_supports(problem, k)])
         score = task.score.weighing(self.balance)
         run = solve_metric(problem, score, starts, k, support=self.support, random_state=random)
         self.alpha_ = self.objective_ = self.optimality_ = np.nan
         self.n_steps_ = run.n_iter
         T, kept = run.translations, self._kept(problem, run.translations)
-        if k is None or not self.refit or self.support == "shared":
+        if not self.refit or not self._drops(task) or self.support == "shared":
             return T, kept
         candidates = np.concatenate([kept[None], self._candidates(task, path)])
         reach = np.ptp(task.Z, axis=0)
