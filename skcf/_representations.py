@@ -32,6 +32,7 @@ __all__ = [
     "front_of",
     "has_slopes",
     "in_units",
+    "innermost",
     "is_flat",
     "read_representation",
     "resolution_of",
@@ -195,7 +196,7 @@ def _first_layer(found):
 
 def resolution_of(found):
     """The relative rounding of a map's values."""
-    found = _innermost(found)
+    found = innermost(found)
     if isinstance(found, TorchMap):
         import torch
 
@@ -207,16 +208,16 @@ def resolution_of(found):
 def has_slopes(found):
     """Whether a map's gradients are more than differences of its values."""
     exact = DenseMap, TorchMap, AffineMap, ScaledMap, DistilledMap
-    return isinstance(_innermost(found), exact)
+    return isinstance(innermost(found), exact)
 
 
 def is_flat(found):
     """Whether a map is constant in steps, so that small differences see nothing of it."""
-    found = _innermost(found)
+    found = innermost(found)
     return not getattr(found, "asked", found).is_smooth
 
 
-def _innermost(found):
+def innermost(found):
     """The map itself, of one that fills gaps or has other units."""
     while isinstance(found, FilledMap | UnitsMap):
         found = found.inner

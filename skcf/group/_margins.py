@@ -65,6 +65,12 @@ class MarginMap(Map):
         margins = np.column_stack(margins)
         return margins if self._limit is None else np.clip(margins, -self._limit, self._limit)
 
+    def leads(self, values, code):
+        """Whether rows of some margins are of a class."""
+        if len(self._codes) > 1:
+            return values[:, code] > 0
+        return values[:, 0] > 0 if code == 1 else values[:, 0] < 0
+
     def _margins(self, oracle, Z, rows, target):
         """Margins where gradients are those of them: not of rows whose numbers are made whole."""
         if oracle.has_gradients:

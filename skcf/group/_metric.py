@@ -20,7 +20,7 @@ from scipy.special import expit
 from sklearn.utils import check_random_state
 
 from skcf._neighbours import nearest_both_ways
-from skcf._representations import BATCH_ELEMENTS, front_of
+from skcf._representations import BATCH_ELEMENTS, front_of, innermost
 from skcf.group._sparsify import check_sparsity, supports
 
 __all__ = ["Ascent", "GroupScore", "Members", "MetricRun", "solve_metric", "spread_of"]
@@ -135,6 +135,18 @@ class GroupScore:
             near, met = nearest_both_ways(moved, self.represented[j])
             correct[p], covered[p] = np.mean(near <= self.eps), np.mean(met <= self.eps)
         return np.stack([correct, covered])
+
+    def arrivals(self, deltas):
+        """Share of each pair's rows that come to be of the other group, shape (n_pairs,).
+
+        By what a classifier says, whose margins the representation is; else by correctness.
+        """
+        leads = getattr(innermost(self.representation), "leads", None)
+        if leads is None:
+            return self.of_each(deltas)[0]
+        ends = zip(self.pairs.source, self.pairs.end, deltas, strict=True)
+        values = self.representation.values
+        return np.array([np.mean(leads(values(self.members[i] + d), j)) for i, j, d in ends])
 
     def _behind_the_front(self, deltas):
         """Rows and translations after an affine first layer of r, and what is left of it."""

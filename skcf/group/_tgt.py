@@ -390,7 +390,7 @@ class TGTExplainer(BaseGroupExplainer):
         return max(range(len(told)), key=lambda a: (*told[a], -a))
 
     def _is_better(self, task, means, found):
-        """Whether the difference between the means is more correct."""
+        """Whether the difference between the means leads more rows to where they are to be."""
         of_means, of_found = _shares(task, [means, found], check_random_state(0))
         return tuple(of_means) > tuple(of_found)
 
@@ -429,9 +429,16 @@ class TGTExplainer(BaseGroupExplainer):
 
 
 def _shares(task, candidates, random):
-    """Correctness and coverage of translations of all pairs, in means, shape (n, 2)."""
+    """Correctness and coverage of translations of all pairs, in means, shape (n, 2).
+
+    Scores of trees are few, and eps is narrow: so the share that arrives comes before these there.
+    """
     pairs, score = task.problem.pairs, task.score.sampled(MOST_ROWS, random)
-    return [score.of_each(d[pairs.source, pairs.end]) @ pairs.weights for d in candidates]
+    deltas = [each[pairs.source, pairs.end] for each in candidates]
+    told = [score.of_each(d) @ pairs.weights for d in deltas]
+    if not is_flat(task.representation):
+        return told
+    return [[score.arrivals(d) @ pairs.weights, *t] for d, t in zip(deltas, told, strict=True)]
 
 
 def _halves(labels, random):
