@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_classification
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -584,3 +585,21 @@ def test_columns_that_are_constant_or_missing_do_no_harm():
     result = GMMLatentExplainer(model, **TINY).fit(X).explain(X)
     assert (model.predict(result.X_cf) == 1).all()
     assert (result.X_cf[:, 4] == 1).all()
+
+
+# Codes
+
+
+def test_codes_are_those_of_the_results(cancer, fitted):
+    X, model = cancer
+    z, z_u = fitted.encode(X)
+    assert z.shape == (len(X), 2)
+    assert z_u.shape == (len(X), 3)
+    result = fitted.explain(X)
+    needed = result.status != "already_target"
+    assert_array_equal(result.latent[needed], z[needed])
+    assert_array_equal(fitted.encode(X[:5])[0], z[:5])
+    with pytest.raises(ValueError, match="has 2 features"):
+        fitted.encode(X[:, :2])
+    with pytest.raises(NotFittedError):
+        clone(fitted).encode(X)
