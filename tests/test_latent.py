@@ -591,7 +591,7 @@ def test_columns_that_are_constant_or_missing_do_no_harm():
 
 
 def test_codes_are_those_of_the_results(cancer, fitted):
-    X, model = cancer
+    X, _ = cancer
     z, z_u = fitted.encode(X)
     assert z.shape == (len(X), 2)
     assert z_u.shape == (len(X), 3)
