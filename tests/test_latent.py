@@ -184,6 +184,23 @@ def test_parameters_of_the_net_are_reached_by_double_underscores(cancer):
     assert copy.net_.reconstruction_weight == 2.0
 
 
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"net__lr": 0.5}, "net has lr=0.5, but .* whose lr makes it 0.01: set lr there"),
+        ({"net": GMMLatentNet(max_epochs=3)}, "net has max_epochs=3, .*: set max_epochs there"),
+        ({"net__module__latent_dim": 7}, "net has module__latent_dim=7, .*: set latent_dim there"),
+    ],
+)
+def test_a_net_of_another_opinion_is_refused(cancer, given, message):
+    """A search over net__lr would find nothing, without a word."""
+    X, model = cancer
+    explainer = GMMLatentExplainer(model, **TINY).set_params(**given)
+    with pytest.raises(ValueError, match=message):
+        explainer.fit(X)
+    GMMLatentExplainer(model, **TINY).set_params(net__lr=TINY["lr"]).fit(X)
+
+
 def test_own_modules(cancer):
     X, model = cancer
 
@@ -394,6 +411,8 @@ def test_interpolation_is_the_path_with_the_score(cancer, fitted):
     assert_allclose(path.score, model.predict_proba(path.X)[:, 1], rtol=1e-6)
     assert_allclose(path.latent[5::6], np.tile(fitted.means_[1], (5, 1)))
     assert (path.y_target == 1).all()
+    assert repr(path) == "<LatentPath of 5 rows in 6 steps>"
+    assert repr(fitted.interpolate(X[:1])) == "<LatentPath of 1 rows in 8 steps>"
 
 
 def test_interpolation_of_frames_repeats_the_index():
