@@ -400,6 +400,16 @@ def test_refining_makes_it_cheaper(cancer, fitted):
     assert refined.n_changes.sum() < plain.n_changes.sum() / 2
 
 
+def test_refined_counterfactuals_keep_the_score(cancer, fitted):
+    X, model = cancer
+    X = X[model.predict(X) == 0]
+    explainer = clone(fitted).set_params(refine=True, target_score=0.8).fit(cancer[0])
+    refined = explainer.explain(X)
+    score = model.predict_proba(refined.X_cf)[:, 1]
+    assert (score[~np.isnan(refined.alpha)] >= 0.8 - 1e-9).all()
+    assert np.median(score) < 0.81
+
+
 def test_interpolation_is_the_path_with_the_score(cancer, fitted):
     X, model = cancer
     X = X[model.predict(X) == 0][:5]

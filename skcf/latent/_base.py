@@ -317,7 +317,8 @@ class LatentExplainer(BaseCounterfactual):
         """Candidates as they are, or refined."""
         if not self.refine or not len(Z):
             return found
-        options = {"metric": self._cost_metric(), "min_margin": self.min_margin}
+        least = self._criterion().least(True) if oracle.has_scores else self.min_margin
+        options = {"metric": self._cost_metric(), "min_margin": least}
         return refine(Z, found, rows, target, oracle, verbose=self.verbose, **options)
 
     def _details_of_the_rest(self, n_rows):
