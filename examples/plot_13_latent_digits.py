@@ -68,8 +68,8 @@ LatentDisplay.from_estimator(explainer, X_test, rows=np.arange(60))
 plt.show()
 
 # %%
-# Five ones on their way to the centroid of the sevens, and the classifier's score of a 7, blue where
-# it says 7. That begins at about half of the way, at a picture that could be either.
+# Five ones on their way to the centroid of the sevens, and the classifier's score of a 7, blue
+# where it says 7. That begins at about half of the way, at a picture that could be either.
 
 path = explainer.interpolate(ones[[0, 20, 40, 60, 80]], n_steps=9)
 ImageRowDisplay.from_path(path, (8, 8))
@@ -118,7 +118,7 @@ pd.DataFrame(
 ).T.round(2)
 
 # %%
-# At the boundary a sixth of the pictures convinces nobody but the classifier that was asked, and most
-# are still more like a 1. The nearest ones change a quarter of the pixels, and look it. To see *what a
-# 7 would have looked like* in somebody's hand, walk on until the classifier is sure. To see how
-# little it takes to change its mind, take :class:`~skcf.NearestExplainer`.
+# At the boundary, one picture in six convinces nobody but the classifier that was asked, and most
+# are still more like a 1. The nearest ones change ten pixels, and look it. To see *what a 7 would
+# have looked like* in somebody's hand, walk on until the classifier is sure. To see how little it
+# takes to change its mind, take :class:`~skcf.NearestExplainer`.

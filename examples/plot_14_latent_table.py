@@ -135,6 +135,6 @@ pd.DataFrame(
 # are like the counterfactuals have the loan, and when the bank trains its model again, nobody is
 # turned away. At the boundary, a third of them would be, and of the nearest ones four in five.
 #
-# So take :class:`~skcf.NearestExplainer` to say what is the least that has to change, with a margin if
-# the answer is to last; and this one to say what somebody with a loan would look like who is, in all
-# that has nothing to do with it, the same.
+# So take :class:`~skcf.NearestExplainer` to say what is the least that has to change, with a margin
+# if the answer is to last; and this one to say what somebody with a loan would look like who is, in
+# all that has nothing to do with it, the same.
