@@ -75,6 +75,7 @@ html_sidebars = {
         "nearest",
         "exact",
         "prototype",
+        "latent",
         "collective",
         "metrics",
         "tuning",

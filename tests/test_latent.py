@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_classification
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -181,6 +182,23 @@ def test_parameters_of_the_net_are_reached_by_double_underscores(cancer):
     module = copy.fit(X).net_.module_
     assert module.encoder[0].out_features == 7
     assert copy.net_.reconstruction_weight == 2.0
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"net__lr": 0.5}, "net has lr=0.5, but .* whose lr makes it 0.01: set lr there"),
+        ({"net": GMMLatentNet(max_epochs=3)}, "net has max_epochs=3, .*: set max_epochs there"),
+        ({"net__module__latent_dim": 7}, "net has module__latent_dim=7, .*: set latent_dim there"),
+    ],
+)
+def test_a_net_of_another_opinion_is_refused(cancer, given, message):
+    """A search over net__lr would find nothing, without a word."""
+    X, model = cancer
+    explainer = GMMLatentExplainer(model, **TINY).set_params(**given)
+    with pytest.raises(ValueError, match=message):
+        explainer.fit(X)
+    GMMLatentExplainer(model, **TINY).set_params(net__lr=TINY["lr"]).fit(X)
 
 
 def test_own_modules(cancer):
@@ -382,6 +400,16 @@ def test_refining_makes_it_cheaper(cancer, fitted):
     assert refined.n_changes.sum() < plain.n_changes.sum() / 2
 
 
+def test_refined_counterfactuals_keep_the_score(cancer, fitted):
+    X, model = cancer
+    X = X[model.predict(X) == 0]
+    explainer = clone(fitted).set_params(refine=True, target_score=0.8).fit(cancer[0])
+    refined = explainer.explain(X)
+    score = model.predict_proba(refined.X_cf)[:, 1]
+    assert (score[~np.isnan(refined.alpha)] >= 0.8 - 1e-9).all()
+    assert np.median(score) < 0.81
+
+
 def test_interpolation_is_the_path_with_the_score(cancer, fitted):
     X, model = cancer
     X = X[model.predict(X) == 0][:5]
@@ -393,6 +421,8 @@ def test_interpolation_is_the_path_with_the_score(cancer, fitted):
     assert_allclose(path.score, model.predict_proba(path.X)[:, 1], rtol=1e-6)
     assert_allclose(path.latent[5::6], np.tile(fitted.means_[1], (5, 1)))
     assert (path.y_target == 1).all()
+    assert repr(path) == "<LatentPath of 5 rows in 6 steps>"
+    assert repr(fitted.interpolate(X[:1])) == "<LatentPath of 1 rows in 8 steps>"
 
 
 def test_interpolation_of_frames_repeats_the_index():
@@ -612,3 +642,21 @@ def test_columns_that_are_constant_or_missing_do_no_harm():
     result = GMMLatentExplainer(model, **TINY).fit(X).explain(X)
     assert (model.predict(result.X_cf) == 1).all()
     assert (result.X_cf[:, 4] == 1).all()
+
+
+# Codes
+
+
+def test_codes_are_those_of_the_results(cancer, fitted):
+    X, _ = cancer
+    z, z_u = fitted.encode(X)
+    assert z.shape == (len(X), 2)
+    assert z_u.shape == (len(X), 3)
+    result = fitted.explain(X)
+    needed = result.status != "already_target"
+    assert_array_equal(result.latent[needed], z[needed])
+    assert_array_equal(fitted.encode(X[:5])[0], z[:5])
+    with pytest.raises(ValueError, match="has 2 features"):
+        fitted.encode(X[:, :2])
+    with pytest.raises(NotFittedError):
+        clone(fitted).encode(X)

@@ -5,6 +5,8 @@ from skcf.inspection._comparison_display import ComparisonDisplay
 from skcf.inspection._counterfactual_display import CounterfactualDisplay
 from skcf.inspection._frontier_display import CrowdingFrontierDisplay
 from skcf.inspection._group_translation_display import GroupTranslationDisplay
+from skcf.inspection._image_row_display import ImageRowDisplay
+from skcf.inspection._latent_display import LatentDisplay
 from skcf.inspection._plan_display import PlanDisplay
 
 __all__ = [
@@ -13,5 +15,7 @@ __all__ = [
     "CounterfactualDisplay",
     "CrowdingFrontierDisplay",
     "GroupTranslationDisplay",
+    "ImageRowDisplay",
+    "LatentDisplay",
     "PlanDisplay",
 ]

@@ -8,6 +8,7 @@ from skcf._compat import Interval, validate_params
 from skcf._values import differing, shortened
 from skcf.inspection._panels import draw_panels, new_axes, split_axes
 from skcf.inspection._places import categorical_columns
+from skcf.inspection._rows import checked_rows
 from skcf.inspection._values import changes_of_rows, numbers_of
 from skcf.space._containers import Table, checked_container
 
@@ -133,7 +134,7 @@ class CounterfactualDisplay:
                 "X as that step takes it."
             )
         table = Table.of(checked_container(X))
-        chosen = None if rows is None else _checked_rows(rows, table.n_rows)
+        chosen = None if rows is None else checked_rows(rows, table.n_rows)
         result = explainer.explain(X if chosen is None else table.take(chosen).container())
         display = cls(
             X=result.X,
@@ -212,7 +213,7 @@ class CounterfactualDisplay:
         X, X_cf = checked_container(X), checked_container(X_cf, name="X_cf")
         before, after = Table.of(X), Table.of(X_cf)
         _check_together(before, after)
-        chosen = None if rows is None else _checked_rows(rows, before.n_rows)
+        chosen = None if rows is None else checked_rows(rows, before.n_rows)
         display = cls(
             X=X,
             X_cf=X_cf,
@@ -315,19 +316,6 @@ class CounterfactualDisplay:
         if self.y_cf is not None and self.y_cf[i] != self.y[i] and self._is_found(i):
             predicted += f" → {shortened(self.y_cf[i], 20)}"
         return f"{label} ({predicted})"
-
-
-def _checked_rows(rows, n_rows):
-    """Positions of rows, all of them there, counted from the start."""
-    positions = np.atleast_1d(np.asarray(rows))
-    if positions.ndim != 1 or positions.dtype.kind not in "iu" or not len(positions):
-        raise ValueError(
-            f"rows must be the position of a row, or a list of such positions; got {rows!r}."
-        )
-    beyond = positions[(positions < -n_rows) | (positions >= n_rows)]
-    if len(beyond):
-        raise ValueError(f"rows names row {beyond[0]}, but X has {n_rows} rows.")
-    return positions % n_rows
 
 
 def _checked_length(values, name, table):

@@ -1,9 +1,11 @@
 """What the explainers that search a latent space share: modules, training, and the way back."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skcf._compat import HasMethods, Interval, StrOptions
 from skcf._refine import refine
@@ -17,6 +19,7 @@ from skcf.latent._heads import Heads, Pixels
 from skcf.latent._probe import leakage_score, warn_of_bad_training
 from skcf.latent._result import LatentResult
 from skcf.latent._walk import Criterion, Paths, follow
+from skcf.space._containers import checked_container
 
 __all__ = ["LatentExplainer"]
 
@@ -134,6 +137,34 @@ class LatentExplainer(BaseCounterfactual):
 
             params = {"net": GMMLatentNet(), **params}
         return super().set_params(**params)
+
+    def encode(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Encode rows: z, which follows the class, and z_u, the rest.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_columns)
+            Rows as `transform` takes them.
+
+        Returns
+        -------
+        z : ndarray of float64, shape (n_samples, latent_dim)
+            Codes, distributed as `means_` and `covariances_` say.
+        z_u : ndarray of float64, shape (n_samples, residual_dim)
+            Residual codes.
+
+        Raises
+        ------
+        NotFittedError
+            If the explainer is not fitted.
+        ValueError
+            If X has other columns than in fit.
+        """
+        check_is_fitted(self)
+        X = checked_container(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        space = self.feature_space_
+        return self._codes.encode(space._encode(space._tabulate(X)))[1:]
 
     def _learn(self, Z, labels, oracle, sample_weight):
         """Train the modules, and settle what the search needs."""
@@ -339,7 +370,8 @@ class LatentExplainer(BaseCounterfactual):
         """Candidates as they are, or refined."""
         if not self.refine or not len(Z):
             return found
-        options = {"metric": self._cost_metric(), "min_margin": self.min_margin}
+        least = self._criterion().least(True) if oracle.has_scores else self.min_margin
+        options = {"metric": self._cost_metric(), "min_margin": least}
         return refine(Z, found, rows, target, oracle, verbose=self.verbose, **options)
 
     def _details_of_the_rest(self, n_rows):

@@ -79,7 +79,7 @@ class GMMLatentResult(LatentResult):
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class LatentPath:
     """Rows on their way through the latent space (Figure 3 of the paper).
 
@@ -107,3 +107,9 @@ class LatentPath:
     step: np.ndarray
     y_target: np.ndarray
     latent: np.ndarray
+
+    def __repr__(self):
+        """Say how many rows and steps there are."""
+        n_steps = int(self.step.max(initial=-1)) + 1
+        n_rows = len(self.step) // max(n_steps, 1)
+        return f"<{type(self).__name__} of {n_rows} rows in {n_steps} steps>"

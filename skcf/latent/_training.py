@@ -45,7 +45,24 @@ def configured(net, options):
             "net must be an unfitted GMMLatentNet, whose training is that of the method; got "
             f"{type(net).__name__}."
         )
+    _check_agreement(net, options)
     return clone(net).set_params(**options)
+
+
+def _check_agreement(net, options):
+    """Refuse a net that has another opinion of what is a parameter of the explainer.
+
+    It would be overruled without a word, and a search over it would find nothing.
+    """
+    own, untouched = net.get_params(), GMMLatentNet().get_params()
+    for name, value in options.items():
+        given = own.get(name)
+        if name in own and given != untouched.get(name) and given != value:
+            parameter = name.removeprefix("module__")
+            raise ValueError(
+                f"net has {name}={given!r}, but that is a parameter of the explainer, whose "
+                f"{parameter} makes it {value!r}: set {parameter} there."
+            )
 
 
 def trained(net, columns, labels, *, seed, dtype, go_on=False):
