@@ -297,7 +297,7 @@ class GMMLatentExplainer(LatentExplainer):
     def interpolate(self, X: Any, n_steps: int = 8) -> LatentPath:
         """Rows on their way to the endpoint, with what the classifier says of each step.
 
-        Figure 3 of [1]_. The first step is the row itself, or its reconstruction without residual
+        Figure 3 of the paper. The first step is the row itself, or its reconstruction without residual
         correction; the last is the endpoint.
 
         Parameters
