@@ -189,6 +189,28 @@ def test_numbers_stay_within_the_training_rows_or_the_own_value():
     assert_array_equal(rows[:, 0], [90, 60, 60, 60])
 
 
+def test_a_little_of_what_few_have_is_none():
+    """Most have no gain; a tenth of the others have no more than 100, half of which is 50."""
+    gain = np.concatenate([np.zeros(20), [100.0, 100.0], np.full(8, 1000.0)])
+    X = np.column_stack([gain, np.arange(30.0)])
+    heads = Heads(FeatureSpace().fit(X), X)
+    assert_allclose(heads.usual, [0.0, np.nan])
+    assert_allclose(heads.least_departure, [50.0, 0.0])
+    own = np.array([[0.0, 3.0], [0.0, 3.0], [100.0, 3.0]])
+    decoded = np.array([[49.0, 3.1], [51.0, 3.1], [90.0, 3.1]])
+    rows = heads.rows(decoded / [1000.0, 29.0], own)
+    # the first is none; the second is much; the third had some before
+    assert_allclose(rows[:, 0], [0.0, 51.0, 90.0])
+    assert_allclose(rows[:, 1], 3.1)
+
+
+def test_a_little_grey_stays_in_images():
+    X = np.zeros((10, 4))
+    X[0] = 200.0
+    pixels = Pixels(FeatureSpace().fit(X), X)
+    assert_allclose(pixels.rows(np.full((1, 4), 0.01), X[1:2]), 2.0)
+
+
 def test_pixels_have_one_scale():
     X = np.array([[0.0, 10.0, 5.0], [0.0, 200.0, 5.0]])
     space = FeatureSpace().fit(X)

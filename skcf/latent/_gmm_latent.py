@@ -168,8 +168,9 @@ class GMMLatentExplainer(LatentExplainer):
     ``residual_correction=False``.
 
     Numbers stay within the range of the training rows, missing values as they are; these enter the
-    net as medians or commonest categories. All constraints are written into each step before the
-    classifier is asked about it. Rows whose path does not arrive go towards the nearest allowed
+    net as medians or commonest categories. A number that most rows share is kept where the decoder
+    leaves it by little: by less than half of what nine in ten of the others do. All constraints are
+    written into each step before the classifier is asked about it. Rows whose path does not arrive go towards the nearest allowed
     training row of the target class instead, decoded between both codes; their ``alpha`` is NaN.
 
     References
@@ -301,8 +302,8 @@ class GMMLatentExplainer(LatentExplainer):
     def interpolate(self, X: Any, n_steps: int = 8) -> LatentPath:
         """Rows on their way to the endpoint, with what the classifier says of each step.
 
-        Figure 3 of [1]_. The first step is the row itself, or its reconstruction without residual
-        correction; the last is the endpoint.
+        Figure 3 of the paper. The first step is the row itself, or its reconstruction without
+        residual correction; the last is the endpoint.
 
         Parameters
         ----------

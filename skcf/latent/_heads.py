@@ -10,6 +10,10 @@ __all__ = ["Heads", "Pixels"]
 ROUNDING = 1e-9
 """Of a column: a value that has moved by less has not moved."""
 
+USUAL_SHARE, SMALL_SHARE = 0.5, 0.1
+"""Share of rows that have the same number from which on it is the usual one; and which of the other
+rows' departures from it counts as a small one, as a quantile."""
+
 
 class Heads:
     """One column for each number and ordinal category, one for each value of other categories.
@@ -43,11 +47,28 @@ class Heads:
         self.high = numbers.max(axis=0).filled(0.0).astype(np.float64)
         span = self.high - self.low
         self.span = np.where(span > 0, span, 1.0)
+        self._settle_usual(Z[:, self.numbers])
         self._typical = np.zeros(Z.shape[1])
         self._typical[self.numbers] = np.ma.median(numbers, axis=0).filled(0.0)
         for j in self.groups:
             codes = Z[:, j][~np.isnan(Z[:, j])].astype(np.intp)
             self._typical[j] = np.bincount(codes, minlength=1).argmax()
+
+    def _settle_usual(self, numbers):
+        """Numbers that most rows share, as no capital gain, and how far others are from them.
+
+        A decoder gives everybody a little of what a few have much of. Half of a small departure is
+        none.
+        """
+        self.usual = np.full(len(self.numbers), np.nan)
+        self.least_departure = np.zeros(len(self.numbers))
+        for k, column in enumerate(numbers.T):
+            values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+            if len(values) > 1 and counts.max() >= USUAL_SHARE * counts.sum():
+                self.usual[k] = values[counts.argmax()]
+                departures = np.abs(np.repeat(values, counts) - self.usual[k])
+                small = np.quantile(departures[departures > 0], SMALL_SHARE)
+                self.least_departure[k] = small / 2
 
     def known(self, Z):
         """Which values a column can say."""
@@ -72,8 +93,8 @@ class Heads:
             What a decoder gives; of categories, the likeliest value is taken.
         Z : ndarray of float64, shape (n_rows, n_features)
             The rows that they are to replace: what the columns cannot say is theirs, and so are
-            values that differ by rounding. Numbers stay in the range of the training rows, or
-            between that and theirs.
+            values that differ by rounding, or by little from one that most rows share. Numbers
+            stay in the range of the training rows, or between that and theirs.
 
         Returns
         -------
@@ -83,7 +104,9 @@ class Heads:
         own = Z[:, self.numbers]
         values = self.low + self.span * columns[:, : len(self.numbers)]
         values = np.clip(values, np.fmin(self.low, own), np.fmax(self.high, own))
-        moved = known[:, self.numbers] & (np.abs(values - own) > ROUNDING * self.span)
+        least = np.where(own == self.usual, self.least_departure, 0.0)
+        moved = np.abs(values - own) > np.maximum(least, ROUNDING * self.span)
+        moved &= known[:, self.numbers]
         rows[:, self.numbers] = np.where(moved, values, own)
         for j, start, size in zip(self.groups, self.layout.starts, self.layout.sizes, strict=True):
             best = columns[:, start : start + size].argmax(axis=1)
@@ -129,4 +152,5 @@ class Pixels(Heads):
         super()._settle_scale(Z)
         self.low = np.full(len(self.low), self.low.min())
         self.high = np.full(len(self.high), self.high.max())
+        self.least_departure[:] = 0.0  # a little grey is what it is
         self.span = np.where(self.high > self.low, self.high - self.low, 1.0)
