@@ -1,0 +1,1 @@
+def peers(seed, n): return {}
