@@ -147,13 +147,15 @@ def mnist(seed):
     model = net.fit(X_train, y_train)
     pixels = FeatureSpace(permitted_range=dict.fromkeys(range(SIDE * SIDE), (0, 1)))
     shape = {"image_shape": (SIDE, SIDE)}
-    return judged(Problem("mnist", seed, X_train, X_test, y_train, model, 7, pixels, **shape), y_test)
+    problem = Problem("mnist", seed, X_train, X_test, y_train, model, 7, pixels, **shape)
+    return judged(problem, y_test)
 
 
 def judged(problem, y_test):
     """Say how good the classifier is."""
     right = problem.model.predict(problem.X_test) == y_test
-    problem.accuracy = float(np.mean([right[y_test == label].mean() for label in np.unique(y_test)]))
+    shares = [right[y_test == label].mean() for label in np.unique(y_test)]
+    problem.accuracy = float(np.mean(shares))
     return problem
 
 

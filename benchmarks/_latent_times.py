@@ -9,7 +9,7 @@ from skcf import FeatureSpace, GMMLatentExplainer
 
 __all__ = ["times_alone"]
 
-N_ROWS, N_ALONE = 500, 50
+N_ROWS, N_ALONE, N_PASSES = 500, 50, 5
 
 
 def times_alone(problem):
@@ -30,7 +30,7 @@ def times_alone(problem):
         common = {"target_class": problem.target, "feature_space": space}
         explainer = GMMLatentExplainer(model, max_epochs=1, random_state=0, **common)
         explainer.fit(rows, model.predict(rows))
-        _, together, alone = explained(explainer, given, N_ALONE)
+        _, together, alone = explained(explainer, given, N_ALONE, N_PASSES)
         told[f"one row alone, {name}"] = {"ms": alone}
         told[f"a row of {len(X)}, {name}"] = {"ms": together}
         told[f"one question to the classifier, {name}"] = {"ms": asking(model, given)}
