@@ -92,6 +92,14 @@ class Problem:
         at = list(self.model.classes_).index(self.target)
         return float(min(np.median(self.model.predict_proba(own)[:, at]), 0.99))
 
+    @cached_property
+    def measured_in(self):
+        """Space of distances between distributions; that of images has all pixels alike."""
+        if self.image_shape is None:
+            return FeatureSpace(categorical_features=self.space.categorical_features).fit(self.X_train)
+        n_pixels = self.X_train.shape[1]
+        return FeatureSpace().fit(np.vstack([self.X_train, np.zeros(n_pixels), np.ones(n_pixels)]))
+
     def queries(self, n):
         """The first held-out rows that it does not."""
         return self.X_test[self.model.predict(self.X_test) != self.target][:n]

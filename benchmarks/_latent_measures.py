@@ -71,7 +71,9 @@ def measured(problem, X, X_cf, autoencoders=None, own=None):
         "L2 squared a column": squares[valid].mean() / moved.shape[1],
         "violations": violations(problem, X, X_cf),
         "changes": changed(X, X_cf)[valid].mean(),
-        "MMD2": mmd2(X[valid], X_cf[valid], reference=problem.real),
+        "MMD2": mmd2(
+            X[valid], X_cf[valid], reference=problem.real, feature_space=problem.measured_in
+        ),
     }
     if own is not None:
         columns, reconstruction = codes_of(own, X_cf[valid])
