@@ -210,6 +210,34 @@ def test_partial_fit_of_the_net_and_warm_start_go_on(cancer, fitted):
     assert len(net.history) == 2 * TINY["max_epochs"]
 
 
+def test_a_warm_start_with_other_columns_is_refused(cancer):
+    X, model = cancer
+    explainer = GMMLatentExplainer(model, warm_start=True, **TINY).fit(X)
+    other = LogisticRegression(max_iter=5000).fit(X[:, :4], model.predict(X))
+    explainer.set_params(estimator=other)
+    with pytest.raises(ValueError, match=r"goes on with a net of other rows: .*\(30, .*\(4, "):
+        explainer.fit(X[:, :4])
+
+
+@pytest.mark.filterwarnings("ignore:Only .* where they are decoded")
+def test_the_learning_rate_falls_and_begins_anew_with_each_call(cancer):
+    X, model = cancer
+    seen = []
+
+    class Rates(Callback):
+        def on_batch_begin(self, net, batch, training, **kwargs):
+            seen.append((len(net.history), net.optimizer_.param_groups[0]["lr"]))
+
+    net = GMMLatentNet(callbacks=[Rates()], final_lr_factor=0.1)
+    options = {**TINY, "max_epochs": 3, "batch_size": 600}
+    explainer = GMMLatentExplainer(model, net=net, warm_start=True, **options).fit(X).fit(X)
+    expected = [0.01, 0.0055, 0.001]
+    assert_allclose([rate for _, rate in seen], 2 * expected)
+    seen.clear()
+    explainer.set_params(warm_start=False, net__final_lr_factor=None).fit(X)
+    assert {rate for _, rate in seen} == {0.01}
+
+
 def test_a_saved_state_loads_with_weights_only(fitted):
     file = io.BytesIO()
     fitted.net_.save_params(f_params=file)

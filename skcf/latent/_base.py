@@ -24,7 +24,7 @@ TABLE = {"latent_dim": 3, "residual_dim": 8, "likelihood_weight": 0.5}
 IMAGE = {"latent_dim": 15, "residual_dim": 25, "likelihood_weight": 0.1}
 """What None stands for: the paper's, where they work."""
 
-N_BATCHES, FEWEST_EPOCHS, MOST_EPOCHS = {"table": 6000, "image": 1200}, 15, 100
+N_BATCHES, FEWEST_EPOCHS, MOST_EPOCHS = {"table": 6000, "image": 1200}, 12, 100
 """Training goes on for so many batches, but no more epochs than the paper's."""
 
 MOST_SWAPPED = 1000
@@ -147,6 +147,7 @@ class LatentExplainer(BaseCounterfactual):
         checked_device(self.device)
         options = self._net_options(heads, labels)
         if go_on:
+            self._check_same_rows(heads)
             # a copy: the one that there is stays what it was, should this fail
             net = deepcopy(self.net_).set_params(max_epochs=self._n_epochs(len(labels)))
         else:
@@ -155,6 +156,17 @@ class LatentExplainer(BaseCounterfactual):
         self.history_ = self.net_.history
         heads.layout.temperature = self.net_.module_.layout.temperature
         self.means_, self.covariances_, self.weights_ = self.net_.module_.mixture.arrays()
+
+    def _check_same_rows(self, heads):
+        """Refuse to go on with a net of other columns or classes."""
+        module = self.net_.module_
+        had = module.layout.n_numbers, module.layout.sizes, len(module.mixture.means)
+        has = heads.layout.n_numbers, heads.layout.sizes, len(self.classes_)
+        if had != has:
+            raise ValueError(
+                "warm_start=True goes on with a net of other rows: it has (numbers, categories, "
+                f"classes) {had}, and X has {has}. Fit anew with warm_start=False."
+            )
 
     def _net_options(self, heads, labels):
         """What the explainer says of its net, by skorch's names."""

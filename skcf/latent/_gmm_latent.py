@@ -66,7 +66,7 @@ class GMMLatentExplainer(LatentExplainer):
         Whether a small net that imitates the classifier's labels says what becomes of rows that
         are decoded with the code of another class, so that the decoder learns to follow the code.
     max_epochs : int, default=None
-        Passes over the rows. None: as many as make 6,000 batches, of images 1,200; between 15 and
+        Passes over the rows. None: as many as make 6,000 batches, of images 1,200; between 12 and
         100.
     batch_size : int, default=100
         Rows of a batch.
@@ -162,8 +162,10 @@ class GMMLatentExplainer(LatentExplainer):
     - Standard deviations are ``0.1 + softplus(.)``, which keeps the likelihood bounded.
     - Tables 4 to 7 do not fit together; `skcf.latent.LatentModule` says what is built instead.
 
-    For more plausible counterfactuals, further away: ``endpoint="transport"``,
-    ``residual_correction=False``, a higher `target_score`, and ``adversary_weight=2``.
+    For counterfactuals that other classifiers of the same rows accept as well: a `target_score` of
+    0.9, say. For more plausible ones, further away: also ``adversary_weight=2`` and
+    ``net__reconstruction_weight=10``, and ``endpoint="transport"`` with
+    ``residual_correction=False``.
 
     Numbers stay within the range of the training rows, missing values as they are; these enter the
     net as medians or commonest categories. All constraints are written into each step before the

@@ -65,6 +65,27 @@ class LatentModule(nn.Module):
         Whether there is a net that imitates the classifier.
     dtype : {"float32", "float64"}, default="float32"
         Of the parameters.
+
+    Notes
+    -----
+    The architectures printed in [1]_, Tables 4 to 7, do not fit together. Those of tables take 21
+    inputs for 6 numbers and 16 categories, and give 5 and 16; their decoder takes the 3 numbers of
+    Encoder without those of Encoder_u. Here, the encoders go from all columns through hidden layers
+    to `latent_dim` and `residual_dim` numbers, and the decoder takes both, side by side, back to
+    all columns: numbers as they come (not through a tanh, which does not reach the ends), a softmax
+    for each category. ``hidden_layer_sizes=(12, 24, 12, 6)`` are the paper's widths.
+
+    Those of images call the output of three convolutions 22,912 numbers, where these give 20,000,
+    and their decoder takes 25 numbers where both codes have 15 + 25. Here it takes 40. Kernels of 3
+    with strides of 2 are ten times as fast as the paper's of 2 with strides of 1, which make
+    images of 25 x 25 on the way; each convolution has the paper's channels and activations.
+
+    The adversary, of which nothing is printed, and the surrogate have two hidden layers of 32.
+
+    References
+    ----------
+    .. [1] X. Zhao, K. Broelemann, G. Kasneci. "Counterfactual explanation via search in Gaussian
+       mixture distributed latent space." arXiv:2307.13390, 2023.
     """
 
     def __init__(

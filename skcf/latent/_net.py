@@ -21,9 +21,6 @@ from skcf.latent._modules import LatentModule
 
 __all__ = ["Batches", "GMMLatentNet"]
 
-FINAL_LR = 0.01
-"""Share of the learning rate in the last epoch; it falls as a half cosine."""
-
 TERMS = (
     "classification_loss",
     "likelihood_loss",
@@ -101,6 +98,9 @@ class GMMLatentNet(NeuralNet):
         Of the softmax of categories in the last epoch; 1 in the first, and geometric in between.
     onlooker_lr_factor : float, default=5.0
         How much faster adversary and surrogate learn than those that they look at.
+    final_lr_factor : float or None, default=0.01
+        Share of the learning rate that is left in the last epoch; it falls as a half cosine. None:
+        it stays, or is left to a callback.
     criterion, optimizer, lr, max_epochs, batch_size, ... : object
         As skorch has them.
     """
@@ -116,6 +116,7 @@ class GMMLatentNet(NeuralNet):
         confusion="bounded",
         temperature=0.5,
         onlooker_lr_factor=5.0,
+        final_lr_factor=0.01,
         criterion=nn.MSELoss,
         optimizer=torch.optim.Adam,
         lr=1e-3,
@@ -143,6 +144,7 @@ class GMMLatentNet(NeuralNet):
         self.confusion = confusion
         self.temperature = temperature
         self.onlooker_lr_factor = onlooker_lr_factor
+        self.final_lr_factor = final_lr_factor
 
     @property
     def _default_callbacks(self):
@@ -156,7 +158,7 @@ class GMMLatentNet(NeuralNet):
         autoencoder = (module.encoder, module.residual_encoder, module.decoder)
         self.optimizer_ = self._optimizer_of(*autoencoder)
         self.optimizer_mixture_ = self._optimizer_of(module.encoder, module.mixture)
-        onlookers = [module.adversary] + ([module.surrogate] if module.surrogate else [])
+        onlookers = [module.adversary] + ([] if module.surrogate is None else [module.surrogate])
         self.optimizer_onlookers_ = self._optimizer_of(*onlookers)
         for group in self.optimizer_onlookers_.param_groups:
             group["lr"] *= self.onlooker_lr_factor
@@ -173,12 +175,22 @@ class GMMLatentNet(NeuralNet):
             options = {"fused": True, **options}
         return self.optimizer(*args, **options)
 
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Remember which epoch is the first."""
+        super().on_train_begin(net, X, y, **kwargs)
+        self.begun_at = len(self.history)
+
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Anneal the temperature, and the learning rate."""
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
-        done = min(1.0, (len(self.history) - 1) / max(1, self.max_epochs - 1))
-        self.module_.layout.temperature = float(self.temperature**done)
-        share = FINAL_LR + (1 - FINAL_LR) * (1 + math.cos(math.pi * done)) / 2
+        epoch = len(self.history) - 1
+        done = min(1.0, (epoch - self.begun_at) / max(1, self.max_epochs - 1))
+        # a net that goes on has been annealed
+        self.module_.layout.temperature = float(self.temperature ** (1 if self.begun_at else done))
+        if self.final_lr_factor is None:
+            return
+        last = self.final_lr_factor
+        share = last + (1 - last) * (1 + math.cos(math.pi * done)) / 2
         for optimizer in (self.optimizer_, self.optimizer_mixture_, self.optimizer_onlookers_):
             for group in optimizer.param_groups:
                 group["lr"] = share * group.setdefault("first_lr", group["lr"])
