@@ -96,7 +96,9 @@ class Problem:
     def measured_in(self):
         """Space of distances between distributions; that of images has all pixels alike."""
         if self.image_shape is None:
-            return FeatureSpace(categorical_features=self.space.categorical_features).fit(self.X_train)
+            return FeatureSpace(categorical_features=self.space.categorical_features).fit(
+                self.X_train
+            )
         n_pixels = self.X_train.shape[1]
         return FeatureSpace().fit(np.vstack([self.X_train, np.zeros(n_pixels), np.ones(n_pixels)]))
 

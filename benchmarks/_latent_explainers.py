@@ -9,10 +9,10 @@ import numpy as np
 
 from skcf import GDLExplainer, GMMLatentExplainer, NearestExplainer, PrototypeExplainer
 
-__all__ = ["DEFAULT", "LITERAL", "PLAUSIBLE", "TRANSPORT", "Fitted", "fitted_explainers"]
+__all__ = ["DEFAULT", "LITERAL", "PLAUSIBLE", "ROBUST", "TRANSPORT", "Fitted", "fitted_explainers"]
 
 LITERAL, DEFAULT, TRANSPORT = "GMM, literal", "GMM, default", "GMM, transport"
-PLAUSIBLE = "GMM, plausible"
+ROBUST, PLAUSIBLE = "GMM, robust", "GMM, plausible"
 TOL = 0.05  # of the score, where Algorithms 2 and 3 are taken as printed
 SETTINGS = {
     LITERAL: {"surrogate": False, "residual_correction": False, "alpha_max": 1.0, "tol": TOL},
@@ -21,6 +21,7 @@ SETTINGS = {
         "endpoint": "transport",
         "residual_correction": False,
         "adversary_weight": 2.0,
+        "net__reconstruction_weight": 10.0,
     },
 }
 GDL = {"GDL": {}, "GDL, as printed": {"loss": "probability", "tol": TOL}}
@@ -54,16 +55,18 @@ def fitted_explainers(problem, without=()):
     yield "nearest, refined", fitted(nearest, problem, few)
     yield "prototype", fitted(prototype, problem, few)
     common |= {"image_shape": problem.image_shape, "random_state": problem.seed}
-    sure = {PLAUSIBLE: {"target_score": problem.usual_score}}
+    sure = {"target_score": problem.usual_score}
     for name, settings in SETTINGS.items():
         if name in without:
             continue
-        settings = {**settings, **sure.get(name, {})}
-        made = fitted(GMMLatentExplainer(problem.model, **common, **settings), problem)
+        explainer = GMMLatentExplainer(problem.model, **common).set_params(**settings)
+        if name == PLAUSIBLE:
+            explainer.set_params(**sure)
+        made = fitted(explainer, problem)
         yield name, made
         if name == DEFAULT:
-            other = copy.copy(made.explainer).set_params(endpoint="transport")
-            yield TRANSPORT, Fitted(other, np.nan)
+            for other, changes in ((TRANSPORT, {"endpoint": "transport"}), (ROBUST, sure)):
+                yield other, Fitted(copy.copy(made.explainer).set_params(**changes), np.nan)
             for which, printed in GDL.items():
                 gdl = OnTheSameNet(problem.model, **common, **printed).on(made.explainer)
                 yield which, Fitted(fitted(gdl, problem).explainer, np.nan, few)

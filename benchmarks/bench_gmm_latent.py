@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from _latent_data import PROBLEMS
-from _latent_explainers import DEFAULT, LITERAL, PLAUSIBLE, TRANSPORT, fitted_explainers
+from _latent_explainers import (
+    DEFAULT,
+    LITERAL,
+    PLAUSIBLE,
+    ROBUST,
+    TRANSPORT,
+    fitted_explainers,
+)
 from _latent_images import image_measures
 from _latent_measures import explained, measured, refit_shares
 from _latent_peers import peers
@@ -145,7 +152,7 @@ def show_times(told):
 def show_verdicts(part, told):
     """Say what was asked and what came."""
     print(f"{part}:")
-    for name in (DEFAULT, TRANSPORT, PLAUSIBLE):
+    for name in (DEFAULT, TRANSPORT, ROBUST, PLAUSIBLE):
         valid = mean(told, name, "valid")
         verdict(valid >= 0.995, f"{name}: valid at least .995: {valid:.4f}")
     ratios = [mean(told, "GDL", c) / mean(told, DEFAULT, c) for c in ("ms a row", "ms alone")]
