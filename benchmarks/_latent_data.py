@@ -122,10 +122,10 @@ def lending(seed):
     return table("lending", seed, X, y, "good", space, net)
 
 
-def boosted(seed):
+def blackbox(seed):
     """Adult with all columns, missing values, constraints, and a model without gradients."""
     X, y, space = fetch_adult()
-    return table("boosted", seed, X, y, ">50K", space, None)
+    return table("blackbox", seed, X, y, ">50K", space, None)
 
 
 def table(name, seed, X, y, target, space, net):
@@ -169,4 +169,4 @@ def judged(problem, y_test):
     return problem
 
 
-PROBLEMS = {"adult": adult, "lending": lending, "mnist": mnist, "blackbox": boosted}
+PROBLEMS = {"adult": adult, "lending": lending, "mnist": mnist, "blackbox": blackbox}
