@@ -197,6 +197,8 @@ def _relu(X, with_slope):
 
 
 def _leaky_relu(X, with_slope, share):
+    if not with_slope and 0 < share <= 1:
+        return np.maximum(X, share * X), None
     slope = np.where(X > 0, 1.0, share)
     return X * slope, slope
 

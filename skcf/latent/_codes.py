@@ -12,7 +12,7 @@ from skcf._maps import TorchMap
 
 __all__ = ["Codes"]
 
-CHUNK, IMAGES = 64, 8
+CHUNK, IMAGES = 32, 8
 """Rows of a batch, no fewer and no more: of dense nets, whose calls take the time, and others."""
 
 ALL_AT_ONCE = 2**62
