@@ -169,9 +169,10 @@ class GMMLatentExplainer(LatentExplainer):
 
     Numbers stay within the range of the training rows, missing values as they are; these enter the
     net as medians or commonest categories. A number that most rows share is kept where the decoder
-    leaves it by little: by less than half of what nine in ten of the others do. All constraints are
-    written into each step before the classifier is asked about it. Rows whose path does not arrive go towards the nearest allowed
-    training row of the target class instead, decoded between both codes; their ``alpha`` is NaN.
+    leaves it by little: by less than half of what nine in ten of the others differ by. All
+    constraints are written into each step before the classifier is asked about it. Rows whose path
+    does not arrive go towards the nearest allowed training row of the target class instead, decoded
+    between both codes; their ``alpha`` is NaN.
 
     References
     ----------
