@@ -55,6 +55,7 @@ SHOWN = {  # column: digits
     "refits": 3,
     "ms alone": 2,
     "ms a row": 3,
+    "steps": 1,
     "train s": 0,
 }
 IMAGES = {"IM1": 3, "IM2": 4, "IM1, alpha 1": 3, "IM2, alpha 1": 4}
@@ -99,7 +100,9 @@ def answer(problem, one, X, autoencoders):
     if own is not None:
         told |= {"leakage": own.leakage_score_, "swapped": own.swap_validity_}
         told["by the walk"] = result.summary().get("share_by_latent", np.nan)
-    return told, (X, result.X_cf)
+    if hasattr(result, "n_steps"):
+        told["steps"], told["median steps"] = np.mean(result.n_steps), np.median(result.n_steps)
+    return {name: float(value) for name, value in told.items()}, (X, result.X_cf)
 
 
 def kept(part, seed, folder):
