@@ -135,10 +135,15 @@ def mean(told, name, column):
 
 def show(part, told):
     """Print the table of a part."""
-    columns = {**SHOWN, **IMAGES} if part == "mnist" else SHOWN
+    names = dict.fromkeys(name for one in told for name in one if name != "times")
+    columns = {
+        column: digits
+        for column, digits in (SHOWN | IMAGES).items()
+        if any(mean_sd(told, name, column) for name in names)
+    }
     print(f"\n### {part}, {len(told)} seeds\n")
     header("| explainer | " + " | ".join(columns) + " |")
-    for name in dict.fromkeys(name for one in told for name in one if name != "times"):
+    for name in names:
         cells = [mean_sd(told, name, column, digits) for column, digits in columns.items()]
         print(f"| {name} | " + " | ".join(cells) + " |")
     show_times([one["times"] for one in told if "times" in one])
