@@ -55,6 +55,7 @@ SHOWN = {  # column: digits
     "refits": 3,
     "ms alone": 2,
     "ms a row": 3,
+    "steps": 1,
     "train s": 0,
 }
 IMAGES = {"IM1": 3, "IM2": 4, "IM1, alpha 1": 3, "IM2, alpha 1": 4}
@@ -99,7 +100,9 @@ def answer(problem, one, X, autoencoders):
     if own is not None:
         told |= {"leakage": own.leakage_score_, "swapped": own.swap_validity_}
         told["by the walk"] = result.summary().get("share_by_latent", np.nan)
-    return told, (X, result.X_cf)
+    if hasattr(result, "n_steps"):
+        told["steps"], told["median steps"] = np.mean(result.n_steps), np.median(result.n_steps)
+    return {name: float(value) for name, value in told.items()}, (X, result.X_cf)
 
 
 def kept(part, seed, folder):
@@ -132,10 +135,15 @@ def mean(told, name, column):
 
 def show(part, told):
     """Print the table of a part."""
-    columns = {**SHOWN, **IMAGES} if part == "mnist" else SHOWN
+    names = dict.fromkeys(name for one in told for name in one if name != "times")
+    columns = {
+        column: digits
+        for column, digits in (SHOWN | IMAGES).items()
+        if any(mean_sd(told, name, column) for name in names)
+    }
     print(f"\n### {part}, {len(told)} seeds\n")
     header("| explainer | " + " | ".join(columns) + " |")
-    for name in dict.fromkeys(name for one in told for name in one if name != "times"):
+    for name in names:
         cells = [mean_sd(told, name, column, digits) for column, digits in columns.items()]
         print(f"| {name} | " + " | ".join(cells) + " |")
     show_times([one["times"] for one in told if "times" in one])
