@@ -24,6 +24,8 @@ SETTINGS = {
         "net__reconstruction_weight": 10.0,
     },
 }
+SHARP = {"residual_correction": True, "net__reconstruction_weight": 30.0}
+"""Of plausible images: what the decoder makes alone is blurred, and nothing like real ones."""
 GDL = {"GDL": {}, "GDL, as printed": {"loss": "probability", "tol": TOL}}
 SLOW_ROWS = {"mnist": 40, "blackbox": 20}  # of those that search in the space of the rows, and GDL
 
@@ -61,7 +63,8 @@ def fitted_explainers(problem, without=()):
             continue
         explainer = GMMLatentExplainer(problem.model, **common).set_params(**settings)
         if name == PLAUSIBLE:
-            explainer.set_params(**sure)
+            sharp = {} if problem.image_shape is None else SHARP
+            explainer.set_params(**sure, **sharp)
         made = fitted(explainer, problem)
         yield name, made
         if name == DEFAULT:

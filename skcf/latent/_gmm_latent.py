@@ -162,10 +162,12 @@ class GMMLatentExplainer(LatentExplainer):
     - Standard deviations are ``0.1 + softplus(.)``, which keeps the likelihood bounded.
     - Tables 4 to 7 do not fit together; `skcf.latent.LatentModule` says what is built instead.
 
-    For counterfactuals that other classifiers of the same rows accept as well: a `target_score` of
-    0.9, say. For more plausible ones, further away: also ``adversary_weight=2`` and
-    ``net__reconstruction_weight=10``, and ``endpoint="transport"`` with
-    ``residual_correction=False``.
+    For counterfactuals that other classifiers of the same rows accept as well: a higher
+    `target_score`, say the median that the classifier gives to rows of the target; one that it
+    seldom gives is not arrived at. For more plausible ones, further away: also
+    ``adversary_weight=2``, ``endpoint="transport"`` and, of tables,
+    ``net__reconstruction_weight=10`` with ``residual_correction=False``; images are blurred
+    without the correction.
 
     Numbers stay within the range of the training rows, missing values as they are; these enter the
     net as medians or commonest categories. A number that most rows share is kept where the decoder
