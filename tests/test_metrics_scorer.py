@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from conftest import EXPLAINERS, mixed_population, people
+from conftest import EXPLAINERS, mixed_population, people, workers_for
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -290,6 +290,7 @@ def test_real_rows_are_read_once_however_many_metrics(moons, monkeypatch):
 @pytest.mark.filterwarnings("ignore::skcf.InvalidCounterfactualWarning")
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_search_over_every_explainer_on_raw_rows(Explainer, n_jobs):
+    workers_for(Explainer)
     X, _, model = people(120)
     explainer = Explainer(estimator=model, target_class="yes", feature_space=FeatureSpace())
     if Explainer is EXPLAINERS["exact"]:
