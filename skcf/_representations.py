@@ -36,6 +36,7 @@ __all__ = [
     "is_flat",
     "read_representation",
     "resolution_of",
+    "share_unmoved",
 ]
 
 WIDE_STEP = 0.5
@@ -140,15 +141,19 @@ def _checked_values(found, Z):
 
 
 def _is_flat(asked, Z, values):
-    """Whether most rows are represented alike after a small step of all features.
+    """Whether most rows are represented alike after a small step of all features."""
+    signs = np.where(np.arange(Z.size).reshape(Z.shape) % 2, 1.0, -1.0)
+    return np.ptp(values, axis=0).any() and share_unmoved(asked, Z, asked.scale * signs) > 0.5
+
+
+def share_unmoved(asked, Z, width):
+    """Share of rows with the same values after a small step, of a share of a width a feature.
 
     From beside the rows, not from where they are: trees may be cut there.
     """
-    signs = np.where(np.arange(Z.size).reshape(Z.shape) % 2, 1.0, -1.0)
-    beside, moved = (
-        asked.values(Z + step * asked.scale * signs) for step in (STEP, (1 + BESIDE) * STEP)
-    )
-    return np.ptp(values, axis=0).any() and np.mean((moved == beside).all(axis=1)) > 0.5
+    steps = STEP * width, (1 + BESIDE) * STEP * width
+    beside, moved = (asked.values(Z + step) for step in steps)
+    return np.mean((moved == beside).all(axis=1))
 
 
 def front_of(found):

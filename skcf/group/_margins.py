@@ -4,7 +4,7 @@ import numpy as np
 
 from skcf._maps import N_CHECKS, STEP, Map
 from skcf._oracle import Oracle
-from skcf._representations import BESIDE, WIDE_STEP
+from skcf._representations import WIDE_STEP, share_unmoved
 
 __all__ = ["MarginMap"]
 
@@ -44,19 +44,13 @@ class MarginMap(Map):
         return sizes[sizes < LIMIT].max(initial=0.0) or LIMIT
 
     def _has_slopes(self, Z):
-        """Whether most rows change with a small step of all features.
-
-        From beside the rows, not from where they are: trees may be cut there.
-        """
+        """Whether most rows change with a small step of all numbers."""
         constraints = self.space.constraints_
         if constraints.integer.any():
             return False  # whole numbers take whole steps
         Z = Z[np.linspace(0, len(Z) - 1, min(len(Z), N_CHECKS)).astype(int)]
-        numeric = constraints.numeric
-        beside, moved = Z.copy(), Z.copy()
-        beside[:, numeric] += STEP * np.asarray(self.space.scale_)[numeric]
-        moved[:, numeric] += (1 + BESIDE) * STEP * np.asarray(self.space.scale_)[numeric]
-        return np.mean((self.values(moved) == self.values(beside)).all(axis=1)) <= 0.5
+        numbers = np.isin(np.arange(Z.shape[1]), constraints.numeric)
+        return share_unmoved(self, Z, np.where(numbers, self.space.scale_, 0.0)) <= 0.5
 
     def values(self, Z):
         """Its values, shape (n_rows, n_outputs)."""

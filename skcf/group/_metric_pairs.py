@@ -48,12 +48,13 @@ def climb_each_pair(
     """
     two = _EachTwo(problem, score, reach)
     starts = two.permitted(candidates[:, two.i, two.j])
-    chosen = np.argsort(-two.totals(starts), axis=0, kind="stable")[:n_starts, :, None]
+    totals = two.totals(starts)
+    chosen = np.argsort(-totals, axis=0, kind="stable")[:n_starts, :, None]
     chosen = np.take_along_axis(starts, chosen, axis=0)
     sample = _EachTwo(problem, score.sampled(MOST_ROWS, random_state), reach)
-    found = np.concatenate([starts, sample.climbed(chosen, max_iter)])
-    best = two.totals(found).argmax(axis=0)
-    return two.of_all(found[best, np.arange(len(best))])
+    climbed = sample.climbed(chosen, max_iter)
+    best = np.concatenate([totals, two.totals(climbed)]).argmax(axis=0)
+    return two.of_all(np.concatenate([starts, climbed])[best, np.arange(len(best))])
 
 
 class _EachTwo:

@@ -4,6 +4,8 @@ This is not in paper 4, which drops the smallest changes and leaves the others a
 found together with others is seldom the best without them.
 """
 
+from copy import copy
+
 import numpy as np
 
 from skcf.group._pairs import pairwise
@@ -152,8 +154,7 @@ class _TwoGroups:
 
     def _part(self, places):
         """The same of some pairs."""
-        part = object.__new__(_TwoGroups)
-        vars(part).update(vars(self))
+        part = copy(self)
         part.starts = [x[places] for x in self.starts]
         part.ends = [r[places] for r in self.ends]
         return part
